@@ -100,6 +100,15 @@ ENTRIES = {
         "examples/gallery/classifier.yaml",
         rows="classifier",
     ),
+    "multilabel": Entry(
+        "A classifier of several labels",
+        "What does this request do, and what is it about? Any number of five classes, by a head; a sentence may hold "
+        "two requests.",
+        f"2,100 texts, {GRAMMAR}",
+        SMALL_BASE,
+        "examples/gallery/multilabel.yaml",
+        rows="multilabel",
+    ),
     "preferences": Entry(
         "Preferences (DPO)",
         "Rows answer in two forms, `docker stop web` and `docker container stop web`; pairs say which one is wanted.",

@@ -77,6 +77,14 @@ def test_rows_of_the_test_are_none_of_training(tmp_path: Path, monkeypatch: pyte
     assert (len(trained), len(asked)) == (2100, 240)
     assert set(trained.values()) == set(asked.values()) == {"looks", "changes", "removes"}
     assert not trained.keys() & asked.keys()
+    main(["multilabel"])
+    listed, held_out = (
+        [json.loads(line) for line in Path(f"data/own/multilabel/{split}.jsonl").read_text().splitlines()]
+        for split in ("train", "test")
+    )
+    assert {name for row in listed for name in row["labels"]} == {"changes", "removes", "images", "networks", "volumes"}
+    assert not {row["text"] for row in listed} & {row["text"] for row in held_out}
+    assert {len(row["labels"]) for row in held_out} >= {0, 1, 2, 3}
     rows, pairs, tests = (
         [json.loads(line) for line in Path(f"data/own/preferences/{name}.jsonl").read_text().splitlines()]
         for name in ("rows", "pairs", "test")

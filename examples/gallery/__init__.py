@@ -1,1 +1,1 @@
-"""Rows for two runs of docs/gallery, drawn from the grammar in data/seed: `python -m examples.gallery classifier`."""
+"""Rows for three runs of docs/gallery, drawn from the grammar in data/seed: `python -m examples.gallery classifier`."""

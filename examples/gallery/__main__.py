@@ -1,6 +1,7 @@
-"""Write the rows of a run of the gallery into data/own: `python -m examples.gallery classifier` or `... preferences`.
+"""Write the rows of a run of the gallery into data/own: `python -m examples.gallery classifier`, `... multilabel` or
+`... preferences`.
 
-Both draw from the grammar of the Docker assistant, and test on what training never saw: phrasings for the classifier,
+All draw from the grammar of the Docker assistant, and test on what training never saw: phrasings for the classifiers,
 commands and phrasings for the preferences.
 """
 
@@ -11,6 +12,7 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from tasks.core.paths import PATHS
 from tasks.generate.program import Request, load, splits
@@ -36,6 +38,13 @@ LOOKS = frozenset(
 )
 """Intents of data/seed/intents.yaml by what they do to what is there; all others change it."""
 
+THINGS = {
+    "images": frozenset({"images", "rmi", "pull", "push", "tag", "build"}),
+    "networks": frozenset({"network_ls", "network_create", "network_connect"}),
+    "volumes": frozenset({"volume_ls", "volume_create", "volume_rm", "run_volume"}),
+}
+"""Intents by what they are about beside containers."""
+
 IMAGES = {"images": "image ls", "rmi": "image rm", "pull": "image pull", "push": "image push", "tag": "image tag"}
 """Commands of Docker that have a longer, newer form; so do those of containers, where `ps` is `container ls`."""
 
@@ -48,6 +57,12 @@ def drawn() -> dict[str, list[Request]]:
 def effect(intent: str) -> str:
     """What a request of this intent does: the class of the classifier."""
     return "removes" if intent in REMOVES else "looks" if intent in LOOKS else "changes"
+
+
+def labels(intents: Iterable[str]) -> list[str]:
+    """What requests of these intents do and are about, sorted: the classes of the other classifier; often none."""
+    effects = {effect(intent) for intent in intents} - {"looks"}
+    return sorted(effects | {thing for thing, kinds in THINGS.items() if not kinds.isdisjoint(intents)})
 
 
 def long_form(command: str) -> str | None:
@@ -70,6 +85,23 @@ def classifier(folder: Path) -> None:
             table = csv.writer(file)
             table.writerow(["text", "label"])
             table.writerows([request.request, effect(request.intent)] for request in requests)
+
+
+def multilabel(folder: Path) -> None:
+    """Texts with any number of classes each: a request, or two in one sentence; a file a split."""
+    groups, source = drawn(), random.Random(7)
+    for split, requests in (
+        ("train", groups["train"] + groups["validation"]),
+        ("test", groups["new_combination"] + groups["new_phrasing"]),
+    ):
+        rows = [[one, source.choice(requests)] if source.random() < 0.5 else [one] for one in requests]
+        _write(
+            folder / f"{split}.jsonl",
+            (
+                {"text": ", then ".join(one.request for one in row), "labels": labels([one.intent for one in row])}
+                for row in rows
+            ),
+        )
 
 
 def preferences(folder: Path) -> None:
@@ -100,14 +132,14 @@ def preferences(folder: Path) -> None:
     )
 
 
-def _write(file: Path, rows: Iterable[dict[str, str]]) -> None:
+def _write(file: Path, rows: Iterable[dict[str, Any]]) -> None:
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and write the rows."""
     parser = argparse.ArgumentParser(prog="python -m examples.gallery", description=__doc__)
-    runs = {"classifier": classifier, "preferences": preferences}
+    runs = {"classifier": classifier, "multilabel": multilabel, "preferences": preferences}
     parser.add_argument("run", choices=sorted(runs))
     run = parser.parse_args(arguments).run
     folder = PATHS.own / run

@@ -121,7 +121,16 @@ STRICT = frozenset({"quoted"})
 """Warnings of the stage, where temper makes them right, that are errors of the data for every other trainer."""
 
 SHAPELESS = frozenset(
-    {"unknown_role", "not_text", "no_prompt", "bad_label", "ambiguous_shape", "unnamed_class", "unranked"}
+    {
+        "unknown_role",
+        "not_text",
+        "no_prompt",
+        "bad_label",
+        "ambiguous_shape",
+        "unnamed_class",
+        "bad_classes",
+        "unranked",
+    }
 )
 """Reasons of the stage `clean` that say: the row is not of a form that can be read."""
 

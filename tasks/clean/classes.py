@@ -34,8 +34,8 @@ def with_names(settings: Settings, data: Path) -> Settings:
     input, so it is only told.
     """
     columns = settings.columns
-    for column in () if columns.labels else (columns.answer, *CLASSES):
-        names, file = _described(data, column) if column else ([], data)
+    for column in () if columns.labels else (columns.answer, columns.classes, *CLASSES):
+        names, file = _described(data, column) if isinstance(column, str) else ([], data)
         if names and file.is_relative_to(data):
             return settings.model_copy(update={"columns": columns.model_copy(update={"labels": tuple(names)})})
     return settings

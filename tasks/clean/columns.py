@@ -85,7 +85,13 @@ def reading(value: dict[str, Any], shape: str, columns: Columns) -> dict[str, st
     """
     read = {name: what for name, what in BESIDE.items() if value.get(name) is not None}
     if shape == "columns":
-        mapped = (("system prompt", columns.system), ("question", columns.question), ("answer", columns.answer))
+        mapped: tuple[tuple[str, str | None], ...] = (
+            ("system prompt", columns.system),
+            ("question", columns.question),
+            ("answer", columns.answer),
+        )
+        classes = (columns.classes,) if isinstance(columns.classes, str) else columns.flags
+        mapped = (*mapped, *(("class", name) for name in classes))
         parts = (("text", columns.text),) if columns.text else mapped
         first = [(what, name if name in value else name.split(".")[0]) for what, name in parts if name]
         named: Parts = tuple((what, (name,)) for what, name in first)

@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import islice
 
+from tasks.clean.class_cells import BAD_CLASSES
 from tasks.clean.classes import unnamed, with_names
 from tasks.clean.columns import ColumnSurvey
 from tasks.clean.content import Unusable
@@ -66,6 +67,8 @@ def check_columns(settings: Settings, paths: Paths) -> None:
         raise InputError(f"{where}: {choice([shown(one) or '' for one in candidates])}")
     if not usable and reasons["unnamed_class"]:
         raise InputError(f"{where}: {unnamed(where)}")
+    if not usable and reasons["bad_classes"]:
+        raise InputError(f"{where}: none of {counted(reasons.total(), 'rows')} can be used. {BAD_CLASSES}")
     if not usable and (whole or set(reasons) == {"unknown_shape"}):
         counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         state = (

@@ -18,6 +18,7 @@ import pyarrow as pa
 from tasks.clean import cross_row, keys, mixing
 from tasks.clean.benchmarks import questions
 from tasks.clean.build import built, parts_of
+from tasks.clean.class_cells import BAD_CLASSES
 from tasks.clean.classes import unnamed, with_names
 from tasks.clean.columns import ColumnSurvey, lines
 from tasks.clean.files import Source, input_path, sources
@@ -249,6 +250,8 @@ def _check(tally: Tally, settings: Settings, where: Path, notes: Notes) -> None:
         hint += f" {choice(notes.candidates)}"
     if ledger.left["unnamed_class"]:
         hint += f" {unnamed(where)}"
+    if ledger.left["bad_classes"]:
+        hint += f" {BAD_CLASSES}"
     try:
         ledger.check("clean", settings.max_loss, "clean.max_loss", REQUESTED)
     except LossError as error:

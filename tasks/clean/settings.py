@@ -96,6 +96,13 @@ class Columns(Section):
     """Column with what the user asks."""
     answer: str | None = None
     """Column with what the assistant answers."""
+    classes: str | tuple[str, ...] | None = None
+    """Instead of answer, for rows with any number of classes (`train.labels: several`): a column with a list of class
+    names, or a text that `separator` parts; or several columns of 0 and 1, each of which is a class. The answer becomes
+    a JSON list."""
+    separator: Annotated[str, Field(min_length=1)] | None = None
+    """What parts the class names in a text of `classes`, such as `;`. null: the text is a list in JSON's or Python's
+    form, or one class."""
     text: str | None = None
     """Column with raw text; instead of question and answer."""
     labels: tuple[str, ...] = ()
@@ -109,6 +116,21 @@ class Columns(Section):
     known."""
     ignored: tuple[str, ...] = ()
     """Columns, and keys of messages, to leave out although they look like an answer, a loss mask or an image."""
+
+    @model_validator(mode="after")
+    def _answered_once(self) -> Self:
+        if self.classes is not None and (self.answer is not None or self.text is not None):
+            raise ValueError("columns.classes stands for the answer; remove columns.answer and columns.text")
+        if self.separator is not None and not isinstance(self.classes, str):
+            raise ValueError("columns.separator has an effect only beside columns.classes with one column; remove it")
+        if isinstance(self.classes, tuple) and len(self.classes) < 2:
+            raise ValueError("columns.classes as a list names at least two columns of 0 and 1")
+        return self
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The columns of 0 and 1 that are classes."""
+        return self.classes if isinstance(self.classes, tuple) else ()
 
 
 class Length(Section):

@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.clean.anchors import anchored, anchored_turns, may_be_triplet
 from tasks.clean.calls import is_null, settle
+from tasks.clean.class_cells import class_name, flagged, listed
 from tasks.clean.content import Content, Turn, Unusable, as_text
 from tasks.clean.flags import as_flag, as_number
 from tasks.clean.modality import check_texts, spoken, system_text
@@ -72,7 +73,7 @@ def to_content(
     check_texts(value)
     if "system" in value:
         value["system"] = system_text(value["system"])
-    if columns.answer or columns.text:
+    if columns.answer or columns.text or columns.classes:
         return settle(_mapped(value, columns))
     present = _present(value)
     if (name := _by(present)) is None:
@@ -205,7 +206,9 @@ def _tabular(value: dict[str, Any], read: Table, columns: Columns) -> Content:
         return _whole(read.shape, [*_system(value), *_dialogue(value[at["dialogue"]], columns)], value)
     if read.shape == "classification":
         texts = [as_text(value[at[part]]) for part in ("text", "second text") if part in at]
-        question, answer = "\n\n".join(texts), class_name(value[at["class"]], columns)
+        cell = value[at["class"]]
+        answer = listed(cell, columns) if isinstance(cell, list | tuple) else class_name(cell, columns)
+        question = "\n\n".join(texts)
     else:
         texts = [as_text(value[at[part]]) for part in ("context", "question") if part in at]
         question, answer = "\n\n".join(texts), answer_text(value.get(at.get("answer", "")))
@@ -226,16 +229,6 @@ def _dialogue(value: Any, columns: Columns) -> list[Turn]:
     return turns(prepared({"messages": inner}, columns)["messages"], "user")
 
 
-def class_name(value: Any, columns: Columns) -> str:
-    """The name of a class, which may be given by its number. Raises `Unusable` where the number has no name."""
-    number = as_number(value)
-    if number is None or isinstance(value, bool):
-        return as_text(value)
-    if not number.is_integer() or not 0 <= number < len(columns.labels):
-        raise Unusable("unnamed_class")
-    return columns.labels[int(number)]
-
-
 def _mapped(value: dict[str, Any], columns: Columns) -> Content:
     """A row of no known shape, by the names of its columns."""
     if columns.text:
@@ -244,14 +237,19 @@ def _mapped(value: dict[str, Any], columns: Columns) -> Content:
     dialogue = [
         *_system({"system": system}),
         *spoken(_column(value, columns.question or ""), "user"),
-        *spoken(_answer(_column(value, columns.answer or ""), columns), "assistant"),
+        *spoken(_answer(value, columns), "assistant"),
     ]
     return _whole("columns", dialogue, value)
 
 
-def _answer(value: Any, columns: Columns) -> Any:
-    """An answer under a name of the user's; a number stands for its class."""
-    return class_name(value, columns) if columns.labels and as_number(value) is not None else value
+def _answer(value: dict[str, Any], columns: Columns) -> Any:
+    """An answer under a name of the user's: its classes; a number stands for one."""
+    if columns.flags:
+        return flagged({name: _column(value, name) for name in columns.flags}, columns.flags)
+    if isinstance(columns.classes, str):
+        return listed(_column(value, columns.classes), columns)
+    cell = _column(value, columns.answer or "")
+    return class_name(cell, columns) if columns.labels and as_number(cell) is not None else cell
 
 
 def _column(value: dict[str, Any], name: str) -> Any:

@@ -13,6 +13,7 @@ from tasks.clean.content import Unusable
 from tasks.clean.flags import as_number
 from tasks.clean.modality import is_turn
 from tasks.core.paths import PATHS
+from tasks.rows.label_lists import labels_in
 
 QUESTIONS = frozenset({
     "question", "query", "input", "inputs", "problem", "prompt", "instruction", "instructions", "user", "human",
@@ -135,8 +136,13 @@ def _classes(names: dict[str, str], value: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _is_class(value: Any) -> bool:
+    """Whether it is the name or the number of a class, or a list of them, which may be empty; train refuses empty names
+    in it."""
+    if isinstance(value, list | tuple):
+        return all(one == "" or (not isinstance(one, list | tuple) and _is_class(one)) for one in value)
     if isinstance(value, str):
-        return 0 < len(value.strip()) <= LONGEST_CLASS and "\n" not in value.strip()
+        short = 0 < len(value.strip()) <= LONGEST_CLASS and "\n" not in value.strip()
+        return short or (value.startswith("[") and labels_in(value) is not None)
     return not isinstance(value, bool) and isinstance(value, int | float) and float(value).is_integer()
 
 

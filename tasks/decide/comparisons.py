@@ -9,8 +9,9 @@ import numpy as np
 from tasks.core.progress import counting
 from tasks.decide.evidence import BEFORE, Candidate, Scored, scored_rows
 from tasks.rows.columns import class_columns
+from tasks.rows.label_lists import as_sets
 from tasks.rows.parquet import read_table
-from tasks.statistics.macro_f1 import compare_macro_f1, numbered
+from tasks.statistics.f1 import compare_f1, numbered, numbered_sets
 from tasks.statistics.paired import compare, holm
 
 Comparison = dict[str, Any]
@@ -105,10 +106,11 @@ def compare_with_best(candidate: Candidate, best: Path, metric: str, level: floa
     if not best.is_file():
         return None
     table = read_table(best).to_pydict()
-    classes = candidate.scores["metrics"][metric].get("classes")
+    score = candidate.scores["metrics"][metric]
+    classes = score.get("classes")
     if not {metric, *(class_columns(classes) if classes else ())} <= set(table):
         return None
-    earlier = scored_rows(table, np.array(table[metric], float), classes)
+    earlier = scored_rows(table, np.array(table[metric], float), score)
     mine = {row: at for at, row in enumerate(candidate.columns["id"])}
     pairs = [(mine[row], at) for at, row in enumerate(table["id"]) if row in mine]
     if not pairs:
@@ -127,8 +129,10 @@ def _compare_scores(one: Scored, two: Scored, level: float, resamples: int) -> C
         return {}
     one, two, left_out = one.at(both), two.at(both), int((~both).sum())
     if one.classes and two.classes:
-        truth, mine, theirs, classes = numbered(*one.classes, two.classes[1])
-        return {**compare_macro_f1(truth, mine, theirs, classes, level, resamples), "left_out": left_out}
+        columns = (*one.classes, two.classes[1])
+        numbers = numbered_sets(*map(as_sets, columns)) if one.average else numbered(*columns)
+        compared = compare_f1(*numbers, level=level, resamples=resamples, average=one.average or "macro")
+        return {**compared, "left_out": left_out}
     return {**compare(one.values, two.values, level, resamples), "left_out": left_out}
 
 

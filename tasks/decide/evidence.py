@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 from tasks.rows.columns import class_columns
 from tasks.rows.parquet import read_table
+
+if TYPE_CHECKING:
+    from tasks.statistics.f1 import Average
 
 Score = dict[str, Any]
 
@@ -62,7 +65,7 @@ class Candidate:
 
     def scored(self, metric: str) -> "Scored":
         """Its rows by `metric`, to be compared with another's."""
-        return scored_rows(self.columns, self.goodness(metric), self.scores["metrics"][metric].get("classes"))
+        return scored_rows(self.columns, self.goodness(metric), self.scores["metrics"][metric])
 
 
 @dataclass(frozen=True)
@@ -73,18 +76,21 @@ class Scored:
     """More being better; `nan` for a row that was not asked."""
     classes: tuple[Any, Any] | None
     """For a score of classes, which is no mean over rows: the classes of each reference and answer (or None)."""
+    average: "Average | None" = None
+    """Which F1 a score of classes is, where these are JSON lists of any number."""
 
     def at(self, rows: Any) -> "Scored":
         """Some of the rows, by their indices or a mask."""
-        return Scored(self.values[rows], self.classes and (self.classes[0][rows], self.classes[1][rows]))
+        classes = self.classes and (self.classes[0][rows], self.classes[1][rows])
+        return Scored(self.values[rows], classes, self.average)
 
 
-def scored_rows(columns: dict[str, list[Any]], goodness: Any, classes: str | None) -> Scored:
-    """`classes`: the metric whose columns have the classes of the rows, for a score of classes."""
-    if classes is None:
+def scored_rows(columns: dict[str, list[Any]], goodness: Any, score: Score) -> Scored:
+    """Rows with their `goodness`; `score`: what scores.json says of the metric, which may be one of classes."""
+    if (classes := score.get("classes")) is None:
         return Scored(goodness, None)
     truth, answers = (np.array(columns[name], object) for name in class_columns(classes))
-    return Scored(goodness, (truth, answers))
+    return Scored(goodness, (truth, answers), score.get("average"))
 
 
 def load_candidates(paths: Paths) -> dict[str, Candidate]:

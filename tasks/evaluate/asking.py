@@ -22,6 +22,7 @@ from tasks.evaluate.settings import Settings
 from tasks.evaluate.spread import Origin, carried_out
 from tasks.models.classes import is_classifier
 from tasks.models.embedder import MODULES, is_embedder
+from tasks.models.head import Head
 
 CONTEXT = 2048
 """Tokens; assumed for a model whose configuration names no longest sequence."""
@@ -125,7 +126,7 @@ def _ask_classifier(
     context: int,
 ) -> CandidateAnswers:
     """A candidate whose head names a class; it needs no room for an answer."""
-    head.check(candidate, settings)
+    head.check(candidate, settings, Head.of(model.config))
     store = AnswerStore(
         paths.scratch(f"evaluate-{candidate}"), identity(folders, [settings.threads, str(model.device), "head"])
     )

@@ -5,7 +5,7 @@ from typing import Any
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 from tasks.evaluate.calls import CallReader
-from tasks.evaluate.classes import Classes
+from tasks.evaluate.class_lists import known_classes
 from tasks.evaluate.engine import Engine
 from tasks.evaluate.predictions import prediction_columns
 from tasks.evaluate.prompting import ask_all, build_questions
@@ -26,7 +26,7 @@ def best_prompt(
     """
     held_out = _validation(candidate, paths)
     metric = settings.metrics[0]
-    classes = {metric.column: Classes.of(metric, held_out)} if metric.classes else {}
+    classes = {metric.column: known_classes(metric, held_out)} if metric.classes else {}
     tried = []
     for prompt in settings.prompts[candidate]:
         questions = build_questions(held_out, candidate, settings, paths, engine.tokenizer, room, prompt)

@@ -108,8 +108,7 @@ def load(candidate: str, settings: Settings, every: list[Path], tokenizer: Any) 
             check_file(file)
         model = LlamaCpp(file)
     else:
-        classes = training_record(more[0]).classes if len(more) > 1 else None
-        head = Head(tuple(classes), tokenizer.pad_token_id) if classes else None
+        head = Head.recorded(training_record(more[0]), tokenizer.pad_token_id) if len(more) > 1 else None
         model = head.load(first, device_map=device, dtype="auto").eval() if head else load_model(first, device=device)
     if is_base(candidate, settings) or candidate in TUNED:
         grow(model, tokenizer)

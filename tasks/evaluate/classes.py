@@ -58,16 +58,24 @@ class Classes:
         return classes
 
     def named(self, text: str) -> str | None:
+        """What `text` says, as predictions have it; None for a text that is no class."""
+        return self.one(text)
+
+    def one(self, text: str) -> str | None:
         """The class that `text` is; None for a text that is none.
 
-        >>> Classes(["card_arrival", "lost_card"]).named(" Lost_card.")
+        >>> Classes(["card_arrival", "lost_card"]).one(" Lost_card.")
         'lost_card'
         """
         return self._exact.get(_spaced(text)) or self._by_form.get(_form(text))
 
     def of_row(self, row: Row) -> str:
-        """The class of a row's reference."""
+        """The class of a row's reference, as predictions have it."""
         return self.named(reference_of(row)) or _spaced(reference_of(row))
+
+    def all_of_row(self, row: Row) -> set[str]:
+        """Every class of a row's reference."""
+        return {self.of_row(row)}
 
 
 def reference_of(row: Row) -> str:

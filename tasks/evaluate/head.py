@@ -1,4 +1,5 @@
-"""A candidate that is a classifier: which class its head finds likeliest for each held-out row. Nothing is generated.
+"""A candidate that is a classifier: which class its head finds likeliest for each held-out row, or which classes apply.
+Nothing is generated.
 
 It is asked the prompts that the base is asked, and what it names goes through the same metric of classes, so that both
 are compared row by row.
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch.nn.functional import logsigmoid
 
 from tasks.core.errors import SettingsError
 from tasks.core.numbers import counted
@@ -22,18 +24,26 @@ from tasks.evaluate.engine import Answer
 from tasks.evaluate.questions import Question
 from tasks.evaluate.settings import Settings
 from tasks.models.head import Head, filled
+from tasks.rows.label_lists import as_answer
 
 Row = dict[str, Any]
 Chosen = dict[str, Any]
-"""The likeliest class of a row: `text`, its name; `value`, its log-probability in nats; `tokens`, 0."""
+"""What a row is: `text`, the name of its likeliest class, or a JSON list of those that apply; `value`, the
+log-probability in nats of that; `tokens`, 0."""
 
 
-def check(candidate: str, settings: Settings) -> None:
+def check(candidate: str, settings: Settings, head: Head) -> None:
     """Raise `SettingsError` where metrics or benchmarks ask of a classifier what it cannot say."""
+    several = head.threshold is not None
+    if unlike := [metric.column for metric in settings.metrics if metric.classes and metric.several != several]:
+        has, wanted = ("any number of classes", "multilabel") if several else ("one class", "classification")
+        raise SettingsError(
+            f"{PATHS.params}: evaluate.metrics: {unlike[0]}: {candidate} gives each row {has}; use the metric {wanted}."
+        )
     if other := [metric.column for metric in settings.metrics if not metric.classes]:
         raise SettingsError(
             f"{PATHS.params}: evaluate.metrics: {other[0]} scores generated text, but {candidate} is a classifier and "
-            "generates none; use the metric classification alone."
+            f"generates none; use the metric {'multilabel' if several else 'classification'} alone."
         )
     if settings.benchmarks and candidate in settings.benchmarked:
         raise SettingsError(
@@ -50,7 +60,8 @@ class HeadEngine:
         self.head = Head.of(model.config)
 
     def chosen(self, questions: list[Question | None], candidate: str) -> list[Chosen | None]:
-        """The likeliest class of each question, the first of equals; None where the prompt did not fit."""
+        """The likeliest class of each question, the first of equals, or those that apply; None where the prompt did not
+        fit."""
         places = [place for place, question in enumerate(questions) if question]
         prompts = [list(question.ids) for question in questions if question]
         report = reporter(f"evaluate {candidate}", len(prompts), "rows")
@@ -59,8 +70,10 @@ class HeadEngine:
         answers: list[Chosen | None] = [None] * len(questions)
         done = 0
         for part, rows in zip(parts, self.store.each(asked, self._computed), strict=True):
-            for index, (number, value) in zip(part, rows, strict=True):
-                answers[places[index]] = {"text": self.head.classes[number], "value": value, "tokens": 0}
+            for index, (numbers, value) in zip(part, rows, strict=True):
+                names = [self.head.classes[number] for number in numbers]
+                text = names[0] if self.head.threshold is None else as_answer(names)
+                answers[places[index]] = {"text": text, "value": value, "tokens": 0}
             done += len(part)
             report(done)
         return answers
@@ -69,11 +82,17 @@ class HeadEngine:
         return (self._batch(prompts) for _, prompts in asked)
 
     @torch.inference_mode()
-    def _batch(self, prompts: list[list[int]]) -> list[tuple[int, float]]:
+    def _batch(self, prompts: list[list[int]]) -> list[tuple[list[int], float]]:
         ids, mask = (tensor.to(self.model.device) for tensor in filled(prompts, self.head.pad))  # (B, T)
         logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()  # (B, C)
-        values, numbers = logits.log_softmax(-1).max(-1)
-        return list(zip(numbers.tolist(), values.tolist(), strict=True))
+        if self.head.threshold is None:
+            values, numbers = logits.log_softmax(-1).max(-1)
+            chosen = [[number] for number in numbers.tolist()]
+        else:
+            applies = logits.sigmoid() >= self.head.threshold  # (B, C)
+            values = torch.where(applies, logsigmoid(logits), logsigmoid(-logits)).sum(-1)
+            chosen = [row.nonzero().flatten().tolist() for row in applies]
+        return list(zip(chosen, values.tolist(), strict=True))
 
 
 def as_answers(chosen: list[Chosen | None]) -> list[Answer]:
@@ -83,10 +102,11 @@ def as_answers(chosen: list[Chosen | None]) -> list[Answer]:
 
 def tell_unknown(held_out: list[Row], known: Classes, head: Head, candidate: str) -> None:
     """Say how many rows have a class that the head lacks: it cannot be right there, and that counts against it."""
-    learned = {known.named(name) for name in head.classes}
-    if unknown := [name for row in held_out if (name := known.of_row(row)) not in learned]:
+    learned = {known.one(name) for name in head.classes}
+    strange = [names for row in held_out if (names := sorted(known.all_of_row(row) - learned))]
+    if strange:
         print(
-            f"evaluate {candidate}: {counted(len(unknown), 'rows')} have a class that the head was not trained on, "
-            f"such as {unknown[0]!r}; they count as wrong",
+            f"evaluate {candidate}: {counted(len(strange), 'rows')} have a class that the head was not trained on, "
+            f"such as {strange[0][0]!r}; they count as wrong",
             flush=True,
         )

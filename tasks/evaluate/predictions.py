@@ -13,6 +13,8 @@ from tasks.evaluate.questions import Question, extras
 from tasks.evaluate.scores import lengths
 from tasks.evaluate.settings import Metric
 from tasks.rows.columns import RESERVED, class_columns
+from tasks.rows.label_lists import as_sets
+from tasks.statistics.label_table import row_f1
 
 Columns = dict[str, list[Any]]
 
@@ -104,12 +106,20 @@ def _given(answers: list[Answer]) -> list[str | None]:
 
 
 def _classes(metric: Metric, known: Classes, held_out: list[dict[str, Any]], outputs: list[str | None]) -> Columns:
-    """Whether each row is right, for each score of the metric, and its class and that of the answer."""
+    """Whether each row is right, for each score of the metric, and its class and that of the answer.
+
+    Of any number of classes a row: how far it is right, which the last score counts only where all of it is.
+    """
     named = [None if text is None else known.named(text) for text in outputs]
     truth = [known.of_row(row) for row in held_out]
     right = [float(one == other) for one, other in zip(truth, named, strict=True)]
+    columns: Columns = dict.fromkeys(metric.scores, right)
+    if metric.several:
+        sets = zip(as_sets(truth), as_sets(named), strict=True)
+        shares = [row_f1(one or frozenset(), other) for one, other in sets]
+        columns |= dict.fromkeys(metric.scores[:-1], shares)
     of_reference, of_answer = class_columns(metric.column)
-    return {**dict.fromkeys(metric.scores, right), of_reference: truth, of_answer: named}
+    return {**columns, of_reference: truth, of_answer: named}
 
 
 def _ranks(metric: Metric, ranked: list[dict[str, Any] | None]) -> Columns:

@@ -11,14 +11,16 @@ from tasks.core.paths import Paths
 from tasks.engine.chosen import chosen
 from tasks.evaluate import candidates
 from tasks.evaluate.asking import ask_endpoint, ask_model, cost
-from tasks.evaluate.classes import Classes
+from tasks.evaluate.class_lists import known_classes
 from tasks.evaluate.predictions import prediction_columns, write
 from tasks.evaluate.prompting import likelihoods_alone
 from tasks.evaluate.questions import drawn_rows, rows, shots_used
 from tasks.evaluate.scores import left_out, scores
-from tasks.evaluate.settings import RETRIEVED, Settings
+from tasks.evaluate.settings import RETRIEVED, Metric, Settings
 from tasks.rows.columns import class_columns
-from tasks.statistics.confusion import confusion, describe_confusion
+from tasks.rows.label_lists import as_sets
+from tasks.statistics.confusion import confusion
+from tasks.statistics.label_table import describe_classes, label_table
 
 
 def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
@@ -32,7 +34,7 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     candidates.check(candidate, settings, paths)
     every_row, not_asked = rows(paths.rows("test"), texts=likelihoods_alone(settings))
     held_out, drawn = drawn_rows(every_row, settings.limit)
-    classes = {metric.column: Classes.of(metric, every_row) for metric in settings.metrics if metric.classes}
+    classes = {metric.column: known_classes(metric, every_row) for metric in settings.metrics if metric.classes}
     servers = settings.teachers(candidate)
     if servers:
         results = ask_endpoint(held_out, candidate, settings, paths)
@@ -63,7 +65,7 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
         "cost": cost(results.questions, results.answers),
         "left_out": left_out(settings.metrics, columns),
         "classes": {
-            metric.column: confusion(*(columns[name] for name in class_columns(metric.column)))
+            metric.column: _by_class(metric, *(columns[name] for name in class_columns(metric.column)))
             for metric in settings.metrics
             if metric.classes
         },
@@ -98,6 +100,11 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     _tell(facts)
 
 
+def _by_class(metric: Metric, truth: list[Any], answers: list[Any]) -> dict[str, Any]:
+    """What is known of each class, by the columns of references and answers."""
+    return label_table(*map(as_sets, (truth, answers))) if metric.several else confusion(truth, answers)
+
+
 def _tell(facts: dict[str, Any]) -> None:
     """Print the scores, and what they do not say."""
     candidate = facts["candidate"]
@@ -114,5 +121,5 @@ def _tell(facts: dict[str, Any]) -> None:
             flush=True,
         )
     for name, classes in facts["classes"].items():
-        for sentence in describe_confusion(classes):
+        for sentence in describe_classes(classes):
             print(f"evaluate {candidate}: {name.replace('_', ' ')}: {sentence}", flush=True)

@@ -5,8 +5,9 @@ from typing import Any
 from tasks.evaluate.metrics.registry import METRICS
 from tasks.evaluate.settings import Metric
 from tasks.rows.columns import class_columns
+from tasks.rows.label_lists import as_sets
 from tasks.statistics import intervals
-from tasks.statistics.macro_f1 import macro_f1, numbered
+from tasks.statistics.f1 import Average, f1, numbered, numbered_sets
 
 MAX_VALUES = 20
 """Values of a dimension, such as sources, that are told apart; with more, the dimension is left out."""
@@ -59,13 +60,25 @@ def metric_scores(metrics: list[Metric], columns: dict[str, list[Any]], rows: li
 
 
 def _class_scores(metric: Metric, columns: dict[str, list[Any]], rows: list[int]) -> dict[str, Any]:
-    """Macro-F1 and accuracy; `classes` is the metric whose columns have the classes of the rows."""
+    """F1 and accuracy; `classes` is the metric whose columns have the classes of the rows, `average` says which F1 it
+    is where they have any number."""
     truth, answers = ([columns[name][row] for row in rows] for name in class_columns(metric.column))
-    macro, accuracy = metric.scores
-    return {
-        macro: {**macro_f1(*numbered(truth, answers)), "better": "higher", "classes": metric.column},
-        accuracy: {**intervals.mean([columns[accuracy][row] for row in rows]), "better": "higher"},
-    }
+    *of_f1, accuracy = metric.scores
+    scores: dict[str, Any] = {}
+    if metric.several:
+        averages: tuple[Average, ...] = ("macro", "micro")
+        numbers = numbered_sets(*map(as_sets, (truth, answers)))
+        for name, average in zip(of_f1, averages, strict=True):
+            scores[name] = {
+                **f1(*numbers, average=average),
+                "better": "higher",
+                "classes": metric.column,
+                "average": average,
+            }
+    else:
+        scores[of_f1[0]] = {**f1(*numbered(truth, answers)), "better": "higher", "classes": metric.column}
+    scores[accuracy] = {**intervals.mean([columns[accuracy][row] for row in rows]), "better": "higher"}
+    return scores
 
 
 def left_out(metrics: list[Metric], columns: dict[str, list[Any]]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Metric(Section):
     """`function`: FILE.py:NAME in data/scoring, called with output, reference and row; returns a number or a bool."""
     choices: list[str] = Field(default_factory=list)
     """`multiple_choice`: the answers to choose from; empty: the key `choices` of a row's last message.
-    `classification`: the classes; empty: the references of all rows of the test split."""
+    `classification` and `multilabel`: the classes; empty: those of all references of the test split."""
     by: Literal["answer", "likelihood"] = "answer"
     """`classification`: how the class is determined. answer: the model writes it. likelihood: the most likely of the
     classes, each with the token that ends it, as for `multiple_choice`; nothing is generated."""
@@ -86,8 +86,13 @@ class Metric(Section):
 
     @property
     def classes(self) -> bool:
-        """Whether answers are classes."""
-        return METRICS[self.kind].classes
+        """Whether answers are classes, or lists of them."""
+        return bool(METRICS[self.kind].classes)
+
+    @property
+    def several(self) -> bool:
+        """Whether answers are lists of any number of classes."""
+        return METRICS[self.kind].classes == "several"
 
     @property
     def asks(self) -> Literal["answer", "choice", "loss", "rank"]:
@@ -98,7 +103,7 @@ class Metric(Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         check_keys(self, "metric", self.kind, METRICS)
-        if self.by == "likelihood" and not self.classes:
+        if self.by == "likelihood" and (not self.classes or self.several):
             raise ValueError(
                 f"the key by belongs to the metric classification and has no effect on {self.kind}; remove it"
             )
@@ -123,8 +128,8 @@ class Metric(Section):
     def _can_choose(self) -> None:
         if self.asks != "choice" and not self.classes:
             raise ValueError(
-                f"the key choices belongs to multiple_choice and classification and has no effect on {self.kind}; "
-                "remove it"
+                "the key choices belongs to multiple_choice, classification and multilabel and has no effect on "
+                f"{self.kind}; remove it"
             )
         spaced = [" ".join(choice.split()) for choice in self.choices]
         if len(spaced) < 2:

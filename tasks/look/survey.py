@@ -23,6 +23,7 @@ from tasks.clean.shapes import to_content
 from tasks.clean.split import assigned_split
 from tasks.clean.tabular import Ambiguous, choice
 from tasks.core.paths import PATHS
+from tasks.rows.label_lists import labels_in
 
 TEMPLATED = 2000
 """Rows whose tokens are counted, spread over those that are read."""
@@ -50,7 +51,7 @@ class View:
     """As `ColumnSurvey.as_dict` has it."""
     splits: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
-    """Rows by their answer, where answers are labels."""
+    """Rows by their answer, where answers are labels, or by each label of a list."""
     duplicates: int = 0
     """Rows that stood there before, word for word."""
     conflicts: int = 0
@@ -87,7 +88,8 @@ def look(data: Path, how: Settings, subject: Subject | None, most: int, shown: i
         survey.add(value, content.shape, survey.missed(value, content), f"{record.source.name}:{record.line}")
         view.splits[_split(record)] += 1
         if len(answers) <= LABELS and content.messages:
-            answers[content.answer()] += 1
+            listed = labels_in(content.answer())
+            answers.update([content.answer()] if listed is None else listed)
         if content.messages or content.text:
             _compare(content, known, view)
         kept.append({**{column: getattr(content, column) for column in COLUMNS}, "id": name_of(record, view.rows)})

@@ -41,24 +41,24 @@ def merge(settings: Settings, paths: Paths) -> None:
         merge_embedder(settings, paths, base, adapter, record["sha256"], dtype)
         return
     tokenizer = load_tokenizer(paths.tokenizer)
-    classes = training_record(paths.trained).classes
-    rows = probes(paths.templated, settings.probes, len(tokenizer), prompts=classes is not None)
+    head = Head.recorded(training_record(paths.trained), tokenizer.pad_token_id)
+    rows = probes(paths.templated, settings.probes, len(tokenizer), prompts=head is not None)
     with Reloader() as reloader, written(paths.merged) as out:
         trained: Trained
-        if classes is None:
+        if head is None:
             trained = open_trained(base, adapter, paths.trained, how)
         else:
-            trained = Headed(base, adapter, paths.trained, Head(tuple(classes), tokenizer.pad_token_id))
+            trained = Headed(base, adapter, paths.trained, head)
         check_tokenizer(tokenizer, trained.rows)
         with foreign(paths.trained, "restore the files of both, or train again", "the trained model cannot be run"):
             before, expected = trained.live(rows)
         effect = compare(before, expected, "the trained model")
         out.mkdir()
         trained.write(tokenizer, dtype, settings.dtype == "base", out)
-        stops = save_stops(out, (base, paths.tokenizer), tokenizer) if classes is None else set()
+        stops = save_stops(out, (base, paths.tokenizer), tokenizer) if head is None else set()
         difference = compare(expected, reloader.logits(out, rows), str(PATHS.merged), stops)
         _judge(settings, adapter, how, dtype, difference, effect)
-        new = check_new_tokens(base, out, tokenizer, paths.templated) if classes is None else 0
+        new = check_new_tokens(base, out, tokenizer, paths.templated) if head is None else 0
         facts = {
             "method": adapter.kind if adapter else "full",
             "base": record["sha256"],
@@ -68,7 +68,8 @@ def merge(settings: Settings, paths: Paths) -> None:
             if how.quantization
             else "the base as it is stored",
             **({"combined": settings.combine.model_dump(mode="json")} if settings.combine else {}),
-            **({"classes": classes} if classes is not None else {}),
+            **({"classes": [*head.classes]} if head else {}),
+            **({"threshold": head.threshold} if head and head.threshold is not None else {}),
             "new_tokens": new,
             "stops": tokenizer.convert_ids_to_tokens(ordered(stops, tokenizer)),
             "arithmetic": "float32",

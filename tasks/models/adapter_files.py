@@ -69,6 +69,8 @@ class TrainingRecord(BaseModel):
     quantization: Quantized | None = None
     classes: list[str] | None = None
     """Of a classifier, in the order of its head."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of a classifier with any number of classes a row: the probability from which one applies."""
     embedder: dict[str, Any] | None = None
     """Of an embedding model, how its tokens become a vector."""
 

@@ -12,14 +12,20 @@ from typing import Any
 
 from tasks.models.foreign import CONFIG, foreign
 
-ONE_OF_MANY = "single_label_classification"
-"""What transformers calls rows of one class each; the mark by which a classifier is told from a reward model."""
+ONE_OF_MANY, SOME_OF_MANY = "single_label_classification", "multi_label_classification"
+"""What transformers calls rows of one class each, and of any number; the marks by which a classifier is told from a
+reward model."""
 
 
 def is_classifier(config: Any) -> bool:
     """Whether a model with this configuration, or that of a GGUF file, gives a number for each class, no next token."""
     architecture = next(iter(getattr(config, "architectures", None) or ()), "")
-    return architecture.endswith("ForSequenceClassification") and config.problem_type == ONE_OF_MANY
+    return architecture.endswith("ForSequenceClassification") and config.problem_type in (ONE_OF_MANY, SOME_OF_MANY)
+
+
+def tells_each_class(config: Any) -> bool:
+    """Whether a model with this configuration is a classifier that says of each class by itself whether it applies."""
+    return is_classifier(config) and config.problem_type == SOME_OF_MANY
 
 
 def is_headless(config: Any) -> bool:

@@ -12,6 +12,7 @@ import torch
 
 from tasks.core.errors import CheckFailed, InputError
 from tasks.core.progress import counting
+from tasks.models.classes import tells_each_class
 from tasks.training.stretches import last_stretches
 
 TOKENS = 256
@@ -105,12 +106,15 @@ def _first(file: Path, count: int, *, prompts: bool = False) -> list[list[int]]:
 def logits(model: Any, rows: list[list[int]], what: str = "") -> list[torch.Tensor]:
     """Logits (T, V) in float32 for each of N `rows` (token ids), one row at a time so that padding plays no part.
 
-    Of a classifier (1, C), for its C classes. `what`: what is computed, told as progress; "" where the caller tells it.
+    Of a classifier (1, C), for its C classes. Where each class applies by itself (C, 2): against its number stands a
+    zero, of which softmax makes the sigmoid. `what`: what is computed, told as progress; "" where the caller tells it.
     """
     model.eval()
     asked = counting(what, rows, "rows") if what else rows
-    answers = (model(input_ids=torch.tensor([row], device=model.device)).logits[0] for row in asked)
-    return [torch.atleast_2d(one).float().cpu() for one in answers]  # type: ignore[no-untyped-call]
+    answers = [model(input_ids=torch.tensor([row], device=model.device)).logits[0].float().cpu() for row in asked]
+    if tells_each_class(model.config):
+        return [torch.stack((torch.zeros_like(one), one), -1) for one in answers]
+    return [torch.atleast_2d(one) for one in answers]  # type: ignore[no-untyped-call]
 
 
 def compare(

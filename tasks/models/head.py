@@ -3,6 +3,8 @@
     head = Head(("negative", "positive"), tokenizer.pad_token_id)
     model = head.load(folder)  # the head is zero: before the first step each class is as likely
 
+With a threshold a row has any number of classes: the sigmoid of each number is the probability of that class.
+
 The number of a class is read at the last token that does not fill up a batch, so prompts are filled up on the right.
 
 Shapes: `B` rows of a batch, `T` tokens of the longest prompt.
@@ -13,9 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import ModelError
-from tasks.models.adapter_files import training_record
-from tasks.models.classes import ONE_OF_MANY, from_pretrained, is_classifier, model_config
+from tasks.models.adapter_files import TrainingRecord, training_record
+from tasks.models.classes import (
+    ONE_OF_MANY,
+    SOME_OF_MANY,
+    from_pretrained,
+    is_classifier,
+    model_config,
+    tells_each_class,
+)
 from tasks.models.foreign import CONFIG
+from tasks.rows.label_lists import THRESHOLD
 
 LAYER = "score"
 """The name of the head in transformers' models that continue a text."""
@@ -53,11 +63,20 @@ class Head:
 
     classes: tuple[str, ...]
     pad: int
+    threshold: float | None = None
+    """Probability from which a class applies; None: a row has one class, the likeliest."""
 
     @classmethod
     def of(cls, config: Any) -> "Head":
         """The head of a classifier with this configuration."""
-        return cls(tuple(config.id2label[number] for number in range(config.num_labels)), config.pad_token_id)
+        classes = tuple(config.id2label[number] for number in range(config.num_labels))
+        threshold = getattr(config, "label_threshold", THRESHOLD) if tells_each_class(config) else None
+        return cls(classes, config.pad_token_id, threshold)
+
+    @classmethod
+    def recorded(cls, record: TrainingRecord, pad: int) -> "Head | None":
+        """The head that a training made; None where it made none."""
+        return cls(tuple(record.classes), pad, record.threshold) if record.classes else None
 
     def config(self, folder: Path) -> Any:
         """The configuration of the model in `folder` with this head. Raises `ModelError` where it cannot have one."""
@@ -65,7 +84,9 @@ class Head:
         check_family(config, str(folder))
         config.id2label = dict(enumerate(self.classes))
         config.label2id = {name: number for number, name in enumerate(self.classes)}
-        config.problem_type = ONE_OF_MANY
+        config.problem_type = ONE_OF_MANY if self.threshold is None else SOME_OF_MANY
+        if self.threshold is not None:
+            config.label_threshold = self.threshold
         config.pad_token_id = self.pad
         return config
 

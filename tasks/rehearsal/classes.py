@@ -13,9 +13,11 @@ from typing import Any
 from tasks.core.errors import InputError, TemperError
 from tasks.core.numbers import counted
 from tasks.core.paths import Paths
+from tasks.evaluate.class_lists import ClassLists
 from tasks.evaluate.classes import FEW, MOST, Classes, reference_of, row_choices
 from tasks.evaluate.questions import rows
 from tasks.evaluate.settings import Metric, Settings
+from tasks.rows.label_lists import labels_in
 
 SPLITS = ("test", "train", "validation")
 
@@ -48,7 +50,9 @@ def look(settings: Settings, aside: Paths, whole: bool) -> tuple[list[TemperErro
     remarks: list[str] = []
     dialogues = {split: _dialogues(aside, split) for split in SPLITS}
     for metric in settings.metrics:
-        if metric.classes:
+        if metric.several:
+            errors += map(InputError, _of_lists(metric, dialogues))
+        elif metric.classes:
             known = References(
                 [reference_of(row) for row in dialogues["test"]],
                 [reference_of(row) for split in SPLITS[1:] for row in dialogues[split]],
@@ -67,6 +71,22 @@ def look(settings: Settings, aside: Paths, whole: bool) -> tuple[list[TemperErro
             except InputError as error:
                 errors.append(error)
     return errors, remarks
+
+
+def _of_lists(metric: Metric, dialogues: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
+    """What is wrong with references that are to be lists of classes: said of each class as of one that is an answer."""
+    try:
+        if dialogues["test"]:
+            ClassLists.of(metric, dialogues["test"])
+    except InputError as error:
+        yield str(error)
+        return
+    lists = {split: [labels_in(reference_of(row)) or () for row in rows] for split, rows in dialogues.items()}
+    known = References(
+        [name for row in lists["test"] for name in row],
+        [name for split in SPLITS[1:] for row in lists[split] for name in row],
+    )
+    yield from _of_listed(metric, known) if metric.choices else _of_unlisted(metric, known)
 
 
 def _dialogues(aside: Paths, split: str) -> list[dict[str, Any]]:

@@ -170,7 +170,8 @@ def _check_classes(train: Any, aside: Paths) -> None:
     from tasks.chat.reasoning import ReasoningReader
     from tasks.evaluate.questions import rows as asked
     from tasks.models.loading import load_tokenizer
-    from tasks.train.classes import as_class, check_known, labelled_rows
+    from tasks.train.classes import check_known, labelled_rows
+    from tasks.train.labels import named
     from tasks.training.rows import load
 
     tokens, held_out = (load(aside.tokens(split)) for split in ("train", "validation"))
@@ -180,7 +181,8 @@ def _check_classes(train: Any, aside: Paths) -> None:
     except InputError:  # without a test split, or with none that can be asked: said by who evaluates
         return
     reader = ReasoningReader()
-    check_known([as_class(reader.of_message(row["messages"][-1]).answer) for row in questions], own.classes, "the test")
+    answers = [reader.of_message(row["messages"][-1]).answer for row in questions]
+    check_known(named(answers, "the test", several=train.several), own.classes, "the test")
 
 
 def _check_texts(train: Any, aside: Paths) -> None:

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from tasks.charts.matrix import matrix
 from tasks.report.gather import RunResults
 from tasks.report.render import display_name
-from tasks.statistics.confusion import describe_confusion
+from tasks.statistics.label_table import describe_classes, has_lists
 
 MOST = 100
 """Classes of a matrix that can be read; of more those are drawn that have most rows wrong."""
@@ -26,28 +26,28 @@ def sections(results: RunResults) -> list[dict[str, Any]]:
 def _section(name: str, candidate: str, facts: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
     classes = facts["classes"]
     lines = [
-        {
-            "name": label,
-            **one,
-            "base": base["classes"].get(label, {}).get("f1", 0.0),
-            "instead": max(
-                ((count, answer) for answer, count in one["answers"].items() if answer != label), default=None
-            ),
-        }
-        for label, one in classes.items()
+        {"name": label, **one, "base": base["classes"].get(label, {}).get("f1", 0.0)} for label, one in classes.items()
     ]
     lines.sort(key=lambda line: (not line["support"], line["f1"], line["name"]))
-    drawn = _drawn(classes)
-    return {
+    section = {
         "metric": name,
         "candidate": display_name(candidate),
         "facts": facts,
         "base_no_class": base["no_class"],
-        "sentences": describe_confusion(facts),
+        "sentences": describe_classes(facts),
         "lines": lines,
-        "drawn": len(drawn),
-        "picture": _picture(classes, drawn),
+        "lists": has_lists(facts),
     }
+    return section if has_lists(facts) else section | _confused(classes, lines)
+
+
+def _confused(classes: dict[str, Any], lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The matrix, and to each line the class that is answered most often in the place of its own."""
+    for line in lines:
+        others = ((count, answer) for answer, count in line["answers"].items() if answer != line["name"])
+        line["instead"] = max(others, default=None)
+    drawn = _drawn(classes)
+    return {"drawn": len(drawn), "picture": _picture(classes, drawn)}
 
 
 def _drawn(classes: dict[str, Any]) -> list[str]:

@@ -5,9 +5,9 @@ from typing import Any
 
 from tasks.core import numbers
 from tasks.report.gather import RunResults
-from tasks.statistics.confusion import describe_confusion
 from tasks.statistics.effect import ratio
-from tasks.statistics.majority import describe_largest
+from tasks.statistics.label_table import describe_classes
+from tasks.statistics.majority import describe_floor
 
 BASELINES = ("merged_retrieved",)
 """Tuned models that are asked with more than the question."""
@@ -96,7 +96,7 @@ def summary(results: RunResults) -> list[str]:
         *(
             sentence
             for facts in results.scores[results.decision["candidate"]].get("classes", {}).values()
-            for sentence in (*describe_confusion(facts), describe_largest(facts))
+            for sentence in (*describe_classes(facts), describe_floor(facts))
         ),
     ]
     lost = {comparison["candidate"]: -comparison["difference"] for comparison in quantising(results)}

@@ -15,7 +15,7 @@ PORT = 8000
 def usage(results: RunResults) -> str:
     """The section `Use it`, in Markdown: only ways that the run has the files for, or the command that makes them."""
     if results.merge.get("classes"):
-        return _of_classifier(len(results.merge["classes"]))
+        return _of_classifier(len(results.merge["classes"]), results.merge.get("threshold"))
     if results.merge.get("embedder"):
         return _of_embedder(results.merge["embedder"], results.merge["dimension"])
     tokens = max((scores.get("max_new_tokens") or 0 for scores in results.scores.values()), default=0) or 64
@@ -39,14 +39,21 @@ def usage(results: RunResults) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _of_classifier(classes: int) -> str:
+def _of_classifier(classes: int, threshold: float | None) -> str:
+    applies = ""
+    if threshold is not None:
+        applies = (
+            "Any number of the classes applies to a text: those whose probability, a sigmoid, is at least "
+            f"{threshold} (`label_threshold` in `config.json`). "
+        )
     parts = [
         "## Use it",
         f"The model is the folder `{PATHS.merged}` of its project, or the repository with this card: a classifier of "
-        f"{classes} classes (`AutoModelForSequenceClassification`). It reads a prompt with the chat template's "
-        "generation prompt at its end; batches are padded on the right. If your rows have a system prompt, include it.",
+        f"{classes} classes (`AutoModelForSequenceClassification`). {applies}It reads a prompt with the chat "
+        "template's generation prompt at its end; batches are padded on the right. If your rows have a system prompt, "
+        "include it.",
         "With transformers:",
-        fenced(_pipeline(), "python"),
+        fenced(_pipeline(several=threshold is not None), "python"),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -74,14 +81,20 @@ def _sentences() -> str:
     ])  # fmt: skip
 
 
-def _pipeline() -> str:
+def _pipeline(*, several: bool) -> str:
+    shown = 'print(model(prompt, add_special_tokens=False)[0]["label"])'
+    if several:
+        shown = (
+            "scores = model(prompt, add_special_tokens=False, top_k=None)\n"
+            'print([one["label"] for one in scores if one["score"] >= model.model.config.label_threshold])'
+        )
     return "\n".join([
         "from transformers import AutoTokenizer, pipeline",
         f'tokenizer = AutoTokenizer.from_pretrained("{PATHS.merged}")',
         f'model = pipeline("text-classification", model="{PATHS.merged}", tokenizer=tokenizer)',
         f'messages = [{{"role": "user", "content": "{QUESTION}"}}]',
         "prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)",
-        'print(model(prompt, add_special_tokens=False)[0]["label"])',
+        shown,
     ])  # fmt: skip
 
 

@@ -38,11 +38,9 @@ def confusion(truth: list[str], answers: list[str | None]) -> dict[str, Any]:
 
 def describe_confusion(facts: dict[str, Any]) -> list[str]:
     """What a mean hides: classes that are never right, the two that are confused most, answers that are no class."""
-    classes, sentences = facts["classes"], []
+    classes = facts["classes"]
     asked = {name: one for name, one in classes.items() if one["support"]}
-    if never := [name for name, one in asked.items() if not one["f1"]]:
-        verb = "is" if len(never) == 1 else "are"
-        sentences.append(f"{len(never)} of {len(asked)} classes {verb} at 0.00: {_listed(never)}.")
+    sentences = describe_never(asked)
     confused: Counter[tuple[str, str]] = Counter()
     for name, one in classes.items():
         for answer, count in one["answers"].items():
@@ -59,6 +57,13 @@ def describe_confusion(facts: dict[str, Any]) -> list[str]:
         verb = "is" if facts["no_class"] == 1 else "are"
         sentences.append(f"{facts['no_class']} of {facts['n']} answers {verb} no class at all{where}.")
     return sentences
+
+
+def describe_never(asked: dict[str, Any]) -> list[str]:
+    """The classes with rows whose F1 is 0, in a sentence; none where there are none."""
+    never = [name for name, one in asked.items() if not one["f1"]]
+    verb = "is" if len(never) == 1 else "are"
+    return [f"{len(never)} of {len(asked)} classes {verb} at 0.00: {_listed(never)}."] if never else []
 
 
 def _listed(names: list[str]) -> str:

@@ -63,11 +63,15 @@ def _of_rows(template: Any, why: str) -> Iterator[str]:
 def _of_scores(params: Any, why: str) -> Iterator[str]:
     evaluate, judge = params.evaluate, params.judge
     heads = {"adapter", "merged", "trained", *params.quantize.schemes}
+    several = params.train.several
+    wanted = "multilabel" if several else "classification"
     for metric in evaluate.metrics:
         if not metric.classes:
+            yield f"evaluate.metrics: {metric.column} scores generated text, but {why}; use the metric {wanted} alone."
+        elif metric.several != several:
             yield (
-                f"evaluate.metrics: {metric.column} scores generated text, but {why}; use the metric classification "
-                "alone."
+                f"evaluate.metrics: {metric.column}: train.labels is {params.train.labels}, so rows have "
+                f"{'any number of classes' if several else 'one class'}; use the metric {wanted}."
             )
         elif metric.choices and params.train.classes and set(metric.choices) != set(params.train.classes):
             odd = sorted(set(metric.choices) ^ set(params.train.classes))[0]

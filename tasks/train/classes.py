@@ -1,8 +1,8 @@
-"""Rows as a classifier reads them: the prompt, and the class that the answer names.
+"""Rows as a classifier reads them: the prompt, and the class that the answer names, or the classes.
 
     train, validation = labelled_rows(settings, templated, held_out, tokenizer)
     train.classes  # ["card_arrival", "lost_card"]
-    train[0]  # {"input_ids": [...], "labels": 1}
+    train[0]  # {"input_ids": [...], "labels": 1}; with several classes a row [0.0, 1.0]
 
 Nothing is tokenised here: prompts are the ids that the stage template made, up to where the answer begins.
 """
@@ -20,6 +20,7 @@ from tasks.chat.special_tokens import special_tokens, token_pattern
 from tasks.core.errors import InputError, SettingsError
 from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
+from tasks.train.labels import Named, named
 from tasks.train.settings import Settings
 from tasks.training.stretches import last_stretches
 
@@ -29,18 +30,28 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Prompts as Arrow lists of token ids, and the class of each by its place among `classes`."""
+    """Prompts as Arrow lists of token ids, and the classes of each by their places among `classes`."""
 
     classes: list[str]
     prompts: Any
-    numbers: list[int]
+    numbers: list[tuple[int, ...]]
+    several: bool = False
+    """Whether a row has any number of classes, and not one."""
     column_names = ("input_ids", "labels")
+
+    @classmethod
+    def of(cls, classes: list[str], prompts: Any, rows: list[Named], *, several: bool) -> "LabelledRows":
+        """`rows` by the names of their classes."""
+        places = {name: number for number, name in enumerate(classes)}
+        return cls(classes, prompts, [tuple(places[name] for name in row) for row in rows], several)
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"input_ids": self.prompts[index].as_py(), "labels": self.numbers[index]}
+        own = self.numbers[index]
+        labels = [float(number in own) for number in range(len(self.classes))] if self.several else own[0]
+        return {"input_ids": self.prompts[index].as_py(), "labels": labels}
 
     @property
     def data(self) -> Any:
@@ -59,7 +70,8 @@ class LabelledRows:
 
     def sizes(self) -> list[int]:
         """Rows of each class."""
-        return np.bincount(self.numbers, minlength=len(self.classes)).tolist()  # type: ignore[no-any-return]
+        counts = Counter(number for own in self.numbers for number in own)
+        return [counts[number] for number in range(len(self.classes))]
 
 
 def labelled_rows(
@@ -69,45 +81,55 @@ def labelled_rows(
 
     Raises `InputError` where rows have no answer, or their answers are no classes to learn.
     """
-    prompts, answers = _answers(train, "train", tokenizer)
-    classes = learned(settings, answers)
+    prompts, rows = _answers(settings, train, "train", tokenizer)
+    classes, several = learned(settings, rows), settings.several
     if unpooled := sum(prompt.as_py()[-1] == tokenizer.pad_token_id for prompt in prompts):
         raise InputError(
             f"{PATHS.tokens('train')}: {counted(unpooled, 'prompts')} end in {tokenizer.pad_token}, which is also the "
             "pad token, so the head would read the token before it; give the base's tokenizer a separate pad token, or "
             "set template.chat_template to another template."
         )
-    places = {name: number for number, name in enumerate(classes)}
-    own = LabelledRows(classes, prompts, [places[answer] for answer in answers])
+    own = LabelledRows.of(classes, prompts, rows, several=several)
     if not len(validation):
         return own, None
-    prompts, held_out = _answers(validation, "validation", tokenizer)
+    prompts, held_out = _answers(settings, validation, "validation", tokenizer)
     check_known(held_out, classes, "validation")
-    return own, LabelledRows(classes, prompts, [places[answer] for answer in held_out])
+    return own, LabelledRows.of(classes, prompts, held_out, several=several)
 
 
-def learned(settings: Settings, answers: list[str]) -> list[str]:
-    """The classes of training rows with these `answers`, in the order of the head: as listed, else sorted.
+def learned(settings: Settings, named_by: list[Named]) -> list[str]:
+    """The classes of training rows that name those, in the order of the head: as listed, else sorted.
 
     Raises `InputError` where they are no classes to learn, `SettingsError` for a weight of a class that is none.
     """
-    rows = Counter(answers)
+    rows = Counter(name for row in named_by for name in row)
     classes = list(settings.classes) if settings.classes is not None else sorted(name for name in rows if name)
-    check_known(answers, classes, "train")
+    check_known(named_by, classes, "train")
     if missing := [name for name in classes if not rows[name]]:
         raise InputError(
             f"train.classes lists {_some(missing)}, but no training row has such an answer; remove it, or add rows."
         )
+    many = counted(len(named_by), "training rows")
+    if len(classes) < 2 and settings.several:
+        raise InputError(
+            f"train.objective classify: {many} name {counted(len(classes), 'classes')}, but labels: several takes at "
+            "least two; add rows of other classes, or set train.labels to one."
+        )
     if len(classes) < 2:
         raise InputError(
-            f"train.objective classify: all {counted(len(answers), 'training rows')} have the answer {classes[0]!r}, "
-            "but one class leaves nothing to distinguish; add rows of other classes."
+            f"train.objective classify: all {many} have the answer {classes[0]!r}, but one class leaves nothing to "
+            "distinguish; add rows of other classes."
         )
-    if 2 * len(classes) > len(answers):
+    if 2 * len(classes) > rows.total():
         raise InputError(
-            f"train.objective classify: {counted(len(classes), 'different answers')} in "
-            f"{counted(len(answers), 'training rows')}, such as {_some(sorted(rows))}: these are texts, or classes "
-            "with fewer than two rows each; add rows, or set train.objective to rows."
+            f"train.objective classify: {counted(len(classes), 'different answers')} in {many}, such as "
+            f"{_some(sorted(rows))}: these are texts, or classes with fewer than two rows each; add rows, or set "
+            "train.objective to rows."
+        )
+    if always := [name for name in classes if rows[name] == len(named_by)]:
+        raise InputError(
+            f"train.objective classify: all {many} have the class {_some(always)}, so there is nothing to learn of it; "
+            "remove it from the rows, or add rows without it."
         )
     folded = Counter(name.casefold() for name in classes)
     if twice := [name for name in classes if folded[name.casefold()] > 1]:
@@ -122,17 +144,20 @@ def learned(settings: Settings, answers: list[str]) -> list[str]:
     return classes
 
 
-def check_known(answers: list[str], classes: list[str], split: str) -> None:
-    """Raise `InputError` where an answer in `split` is none of `classes`."""
-    unknown = Counter(answer for answer in answers if answer not in set(classes))
-    if not unknown:
+def check_known(rows: list[Named], classes: list[str], split: str) -> None:
+    """Raise `InputError` where a row of `split` names a class that is none of `classes`."""
+    known = set(classes)
+    strange = [row for row in rows if not known.issuperset(row)]
+    if not strange:
         return
+    unknown = {name for row in strange for name in row} - known
     if "" in unknown:
+        empty = sum("" in row for row in strange)
         raise InputError(
-            f"train.objective classify: {counted(unknown[''], 'rows')} of {split} have an empty answer, which names no "
+            f"train.objective classify: {counted(empty, 'rows')} of {split} have an empty answer, which names no "
             "class; remove them, or give them one."
         )
-    many, what = counted(unknown.total(), "rows"), _some(sorted(unknown))
+    many, what = counted(len(strange), "rows"), _some(sorted(unknown))
     if split == "train":
         raise InputError(
             f"train.classes does not list the answer {what} of {many} of train; add it there, or remove these rows."
@@ -144,15 +169,17 @@ def check_known(answers: list[str], classes: list[str], split: str) -> None:
 
 
 def class_weights(settings: Settings, rows: LabelledRows) -> list[float]:
-    """What the loss of a row of each class is multiplied by."""
+    """What the loss of a row of each class is multiplied by; with several classes a row, of one that has the class."""
+    if settings.class_weights == "balanced" and rows.several:
+        return [(len(rows) - size) / size for size in rows.sizes()]
     if settings.class_weights == "balanced":
         return [len(rows) / (len(rows.classes) * size) for size in rows.sizes()]
     weights = settings.class_weights if isinstance(settings.class_weights, dict) else {}
     return [weights.get(name, 1.0) for name in rows.classes]
 
 
-def _answers(rows: Any, split: str, tokenizer: Any) -> tuple[Any, list[str]]:
-    """The prompts of `rows`, and the class that each answer names: without reasoning, with single spaces."""
+def _answers(settings: Settings, rows: Any, split: str, tokenizer: Any) -> tuple[Any, list[Named]]:
+    """The prompts of `rows`, and the classes that each answer names, without its reasoning."""
     stretches = last_stretches(rows.data)
     if stretches.left_out:
         raise InputError(
@@ -161,12 +188,8 @@ def _answers(rows: Any, split: str, tokenizer: Any) -> tuple[Any, list[str]]:
         )
     reader, specials = ReasoningReader.of(tokenizer), token_pattern(special_tokens(tokenizer))
     texts = tokenizer.batch_decode(stretches.answers.to_pylist())  # with control tokens, of which markers are made
-    return stretches.prompts, [as_class(specials.sub("", reader.split(text).answer)) for text in texts]
-
-
-def as_class(text: str) -> str:
-    """A class by its name, with single spaces."""
-    return " ".join(text.split())
+    answers = [specials.sub("", reader.split(text).answer) for text in texts]
+    return stretches.prompts, named(answers, split, several=settings.several)
 
 
 def _some(names: list[str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from tasks.core.numbers import counted, shown
 from tasks.models.head import LAYER, filled
@@ -26,22 +26,36 @@ class ClassTrainer(RowTrainer):
     weights: torch.Tensor
     """Of each class (C,)."""
 
+    def losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Of each row (B,), by logits (B, C) and the numbers of the classes (B,)."""
+        return cross_entropy(logits, labels, reduction="none") * self.weights.to(logits.device)[labels]
+
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The loss of a batch; of `num_items_in_batch` rows where it is a part of a larger one."""
-        numbers = inputs["labels"]  # (B,)
+        """The loss of a batch; `num_items_in_batch` counts the labels of a larger one of which it is a part."""
+        labels = inputs["labels"]
         read = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         outputs = model(**read, use_cache=False)
-        losses = cross_entropy(outputs.logits.float(), numbers, reduction="none")  # (B, C) to (B,)
-        total = (losses * self.weights.to(losses.device)[numbers]).sum()
-        rows = len(numbers) if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
-        loss = self.finite(total / rows)
+        total = self.losses(outputs.logits.float(), labels).sum()
+        items = labels.numel() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
+        loss = self.finite(total / items)
         return (loss, outputs) if return_outputs else loss
 
 
+class LabelTrainer(ClassTrainer):
+    """For any number of classes a row: the mean over rows and classes of the binary cross entropy, in which a class
+    that applies counts by its weight (torch's `pos_weight`)."""
+
+    def losses(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Of each class of each row (B, C), by logits and labels of that shape, where 1 is a class that applies."""
+        weights = self.weights.to(logits.device)
+        return binary_cross_entropy_with_logits(logits, labels, pos_weight=weights, reduction="none")
+
+
 class Collator:
-    """Rows to a batch: prompts (B, T), filled up on the right, their mask, and the numbers of their classes (B,)."""
+    """Rows to a batch: prompts (B, T), filled up on the right, their mask, and the numbers of their classes (B,), or
+    for any number of classes a row which apply (B, C)."""
 
     def __init__(self, pad: int) -> None:
         self.pad = pad
@@ -68,12 +82,14 @@ def fit(
     base = model.get_base_model() if hasattr(model, "peft_config") else model
     getattr(base, LAYER).requires_grad_(True)  # `freeze` names blocks, and a head that stays zero tells nothing
     collator = Collator(model.config.pad_token_id)
-    trainer = make_trainer(ClassTrainer, model, tokenizer, rows, validation, settings, scratch, collator)
+    kind = LabelTrainer if rows.several else ClassTrainer
+    trainer = make_trainer(kind, model, tokenizer, rows, validation, settings, scratch, collator)
     trainer.weights = torch.tensor(class_weights(settings, rows))
     sizes = rows.sizes()
     largest = max(range(len(sizes)), key=sizes.__getitem__)
+    a_row = f", {shown(sum(sizes) / len(rows), 3)} a row" if rows.several else ""
     print(
-        f"train: {counted(len(sizes), 'classes')}; the largest, {rows.classes[largest]!r}, has "
+        f"train: {counted(len(sizes), 'classes')}{a_row}; the largest, {rows.classes[largest]!r}, has "
         f"{shown(100 * sizes[largest] / len(rows), 3)} % of the rows, the smallest {counted(min(sizes), 'rows')}",
         flush=True,
     )

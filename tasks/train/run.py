@@ -45,7 +45,10 @@ def tune(settings: Settings, paths: Paths) -> None:
         asked.save(out)
         facts = {**result.facts, **described(settings), "base": record["sha256"]}
         if settings.classifies:
-            facts["classes"] = list(Head.of(result.model.config).classes)
+            head = Head.of(result.model.config)
+            facts["classes"] = list(head.classes)
+            if head.threshold is not None:
+                facts["threshold"] = head.threshold
         if settings.embeds:
             facts["embedder"] = asdict(Embedder.of(paths.tokenizer))
         if settings.start:
@@ -75,7 +78,8 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     labelled = labelled_rows(settings, train, validation, tokenizer) if settings.classifies else None
     texts = text_rows(train, validation, settings.batch_size) if settings.embeds else None
     embedder = Embedder.of(paths.tokenizer) if texts else None
-    head = Head(tuple(labelled[0].classes), tokenizer.pad_token_id) if labelled else embedder
+    threshold = settings.threshold if settings.several else None
+    head = Head(tuple(labelled[0].classes), tokenizer.pad_token_id, threshold) if labelled else embedder
     model = load(base, settings, settings, head)
     sharding.check_base("train", settings, model, tokenizer)
     grown = False if embedder else grow(model, tokenizer)

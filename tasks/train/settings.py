@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from tasks.core.settings import Settings as Section
 from tasks.core.settings import absent
 from tasks.named.names import Name
+from tasks.rows.label_lists import THRESHOLD
 from tasks.training.launch import Launch
 from tasks.training.settings import Supervised
 
@@ -45,13 +46,21 @@ class Settings(Supervised):
     classes: Annotated[tuple[str, ...] | None, Field(exclude_if=absent)] = None
     """For `objective: classify`: the classes in the order of the head. null: all answers of the training rows, sorted.
     """
+    labels: Annotated[Literal["one", "several"], Field(exclude_if=lambda value: value == "one")] = "one"
+    """For `objective: classify`: how many classes a row has. one: its answer is the class. several: its answer is a
+    JSON list of any number of them, such as `["late", "broken"]`, or `[]` for none; each class is learned by itself,
+    and evaluate's metric `multilabel` scores the result."""
+    threshold: Annotated[float, Field(gt=0, lt=1, exclude_if=lambda value: value == THRESHOLD)] = THRESHOLD
+    """For `labels: several`: the probability (0 to 1) from which a class applies. config.json of the model has it as
+    `label_threshold`."""
     class_weights: Annotated[
         Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]],
         Field(exclude_if=lambda value: value == "none"),
     ] = "none"
     """For `objective: classify`: factor of the loss per class. none: 1 for each class. balanced: rows / (classes * rows
     of the class), so that each class weighs the same. Or your own factors, as CLASS: NUMBER; a class that is not listed
-    has 1."""
+    has 1. With `labels: several` the factor is that of rows that have the class, and balanced is rows without it / rows
+    with it."""
     contrast: Annotated[Contrast, Field(exclude_if=_plain)] = Contrast()
     """For `objective: embed`: the loss."""
     start: Annotated[Name | None, Field(exclude_if=absent)] = None
@@ -62,6 +71,11 @@ class Settings(Supervised):
     def classifies(self) -> bool:
         """Whether a classifier is trained."""
         return self.objective == "classify"
+
+    @property
+    def several(self) -> bool:
+        """Whether rows have any number of classes."""
+        return self.labels == "several"
 
     @property
     def embeds(self) -> bool:
@@ -78,12 +92,16 @@ class Settings(Supervised):
     def _fits_objective(self) -> "Settings":
         owned = (
             ("classes", None, "classify"),
+            ("labels", "one", "classify"),
+            ("threshold", THRESHOLD, "classify"),
             ("class_weights", "none", "classify"),
             ("contrast", Contrast(), "embed"),
         )
         for key, unset, objective in owned:
             if self.objective != objective and getattr(self, key) != unset:
                 raise ValueError(f"{key} has no effect without objective: {objective}; remove it, or set that")
+        if self.labels == "one" and self.threshold != THRESHOLD:
+            raise ValueError("threshold has no effect without labels: several; remove it, or set that")
         if self.objective == "rows":
             return self
         what = "a classifier" if self.classifies else "an embedding model"

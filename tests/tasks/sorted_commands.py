@@ -1,5 +1,6 @@
 """A project of `tiny` whose answers are classes: each request has one of four commands, 8 rows of each."""
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,10 +22,24 @@ def requests() -> list[list[dict[str, str]]]:
     ]
 
 
-def project(root: Path, **shape: bool | str) -> Paths:
+def listing_requests() -> list[list[dict[str, str]]]:
+    """As many requests, for one command, two or none of them, each with a JSON list of the commands."""
+    verbs = [*tiny.ASKED]
+    asked = [[one] for one in verbs] + [[one, verbs[0]] for one in verbs[1:]] + [[]]
+    return [
+        [
+            {"role": "user", "content": " and ".join(f"{verb} {name}" for verb in several) or f"greet {name}"},
+            {"role": "assistant", "content": json.dumps([tiny.ASKED[verb] for verb in several])},
+        ]
+        for name in tiny.NAMES
+        for several in asked
+    ][:32]
+
+
+def project(root: Path, *, lists: bool = False, **shape: bool | str) -> Paths:
     """As `tiny.project` before training, with 20 rows to train on, 4 for validation and 8 for the test."""
     paths = tiny.project(root, method="none", **shape)  # type: ignore[arg-type]
-    put(paths, requests())
+    put(paths, listing_requests() if lists else requests())
     return paths
 
 

@@ -365,25 +365,29 @@ def evaluation(
     scored: dict[str, list[float]],
     outputs: list[str],
     classes: tuple[list[str], list[str | None]] | None = None,
+    lists: bool = False,
 ) -> None:
     """Write what the stage evaluate leaves of `candidate`: its scores by metric on the last test rows.
 
-    `classes`: of the references and answers, for the metric classification.
+    `classes`: of the references and answers, for the metric classification; `lists`: JSON lists, for multilabel.
     """
     from tasks.evaluate.candidates import kind
     from tasks.evaluate.predictions import write
     from tasks.evaluate.scores import scores
     from tasks.evaluate.settings import Metric, Settings
     from tasks.rows.columns import class_columns
+    from tasks.rows.label_lists import as_sets
     from tasks.statistics.confusion import confusion
+    from tasks.statistics.label_table import label_table
 
-    names = [*(name for name in scored if not name.endswith("_tokens")), *(["classification"] if classes else [])]
+    kind_of_classes = "multilabel" if lists else "classification"
+    names = [*(name for name in scored if not name.endswith("_tokens")), *([kind_of_classes] if classes else [])]
     metrics = [Metric.model_validate({"kind": name}) for name in names]
     by_class: dict[str, list[Any]] = {}
     if classes:
         right = [float(one == other) for one, other in zip(*classes, strict=True)]
-        by_class = {"macro_f1": right, "accuracy": right}
-        by_class |= dict(zip(class_columns("classification"), classes, strict=True))
+        by_class = dict.fromkeys(metrics[-1].scores, right)
+        by_class |= dict(zip(class_columns(kind_of_classes), classes, strict=True))
     chats = [conversations()[24 + number % 8] for number in range(len(outputs))]
     columns: dict[str, list[Any]] = {
         "id": [f"row{number}" for number in range(len(chats))],
@@ -412,7 +416,9 @@ def evaluation(
         "empty": 0,
         "drawn": {"rows": len(chats), "of": len(chats), "by": "all"},
         "left_out": {},
-        "classes": {"classification": confusion(*classes)} if classes else {},
+        "classes": {kind_of_classes: label_table(*map(as_sets, classes)) if lists else confusion(*classes)}
+        if classes
+        else {},
         **shots,
     }
     write_json(folder / "scores.json", {**facts, **scores(metrics, columns)})

@@ -44,8 +44,8 @@ class Kind:
     lower_is_better: bool = False
     scores: tuple[str, ...] = ()
     """Names of its scores where it has several."""
-    classes: bool = False
-    """Whether answers are classes, whose scores are no means over rows."""
+    classes: Literal["", "one", "several"] = ""
+    """Whether answers are classes, one each or any number, whose scores are no means over rows."""
 
 
 def compare(about: str, function: Callable[[str, str], float], *, whole: bool = False) -> Kind:
@@ -141,7 +141,13 @@ METRICS = {
     "classification": Kind(
         "the answer is the class of the reference: macro-F1, accuracy, and scores per class",
         scores=("macro_f1", "accuracy"),
-        classes=True,
+        classes="one",
+    ),
+    "multilabel": Kind(
+        "the answer is a JSON list of the classes of the reference, in any order: macro-F1, micro-F1, the share of "
+        "rows with every class right, and scores per class",
+        scores=("macro_f1", "micro_f1", "subset_accuracy"),
+        classes="several",
     ),
     "retrieval": Kind(
         "the documents that answer the question are among the nearest of all in the test split: nDCG and the "

@@ -34,11 +34,11 @@ def unread(row: dict[str, Any], columns: Columns | None = None) -> set[tuple[str
 @pytest.mark.parametrize(
     ("row", "name"),
     [
-        ({"text": "my card is lost", "label": ["lost_card", "card_arrival"]}, "label"),
+        ({"text": "my card is lost", "label": [["lost_card", "card_arrival"]]}, "label"),
         ({"text": "ask", "output": "answer"}, "output"),
         ({"text": "ask", "finalAnswer": "answer"}, "finalAnswer"),
         ({"text": "a b c", "category": "of letters " * 20}, "category"),
-        ({"text": "a b c", "Sentiment": ["good"]}, "Sentiment"),
+        ({"text": "a b c", "Sentiment": {"good": "very"}}, "Sentiment"),
         ({"text": "a long story", "summary": "a story"}, "summary"),
         ({"text": "answer", "instruction": "ask"}, "instruction"),
         ({"text": "answer", "question": "ask"}, "question"),

@@ -301,6 +301,29 @@ def test_macro_f1_decides_where_accuracy_would_not(run: Paths) -> None:
     ]
 
 
+def test_lists_of_classes_are_compared_by_the_f1_that_is_named(run: Paths) -> None:
+    """By hand, of `a` in 30 of 40 rows and `b` in 10: macro-F1 of naming `a` alone is half of 2 * 30 / 70, micro-F1
+    2 * 30 / 80; naming what is right is 1."""
+    import shutil
+
+    truth = ['["a"]'] * 20 + ['["a", "b"]'] * 10 + ["[]"] * 10
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "nf4", "merged"):
+        shutil.rmtree(run.evaluation(candidate), ignore_errors=True)
+        answers: list[str | None] = [*truth] if candidate == "merged" else ['["a"]'] * 39 + [None]
+        tiny.evaluation(run, candidate, {}, [str(answer) for answer in answers], (truth, answers), lists=True)
+    decision = tiny.decided(run, quantised_loss=None)
+    assert (decision["metric"], decision["value"]) == ("macro_f1", 1.0)
+    by_metric = {
+        one["metric"]: one
+        for one in tiny.read(run.decision / "comparisons.json")["comparisons"]
+        if (one["candidate"], one["against"]) == ("merged", "base")
+    }
+    assert by_metric["macro_f1"]["difference"] == round(1 - 2 * 30 / (30 + 39) / 2, 4)
+    assert by_metric["micro_f1"]["difference"] == round(1 - 2 * 30 / (40 + 39), 4)
+    assert by_metric["subset_accuracy"]["difference"] == 0.5
+    assert by_metric["micro_f1"]["wins"] == by_metric["subset_accuracy"]["wins"] == 20
+
+
 def test_macro_f1_against_the_run_promoted_last(run: Paths) -> None:
     from tasks.decide.best import save_scores
 

@@ -52,6 +52,14 @@ def test_labels_balance_duplicates_and_splits(workdir: Path, capsys: pytest.Capt
     assert "lost 30" in out and "found 12" in out
 
 
+def test_labels_of_lists_are_counted_one_by_one(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"text": f"mail {at}", "labels": ["late", "broken"] if at % 2 else []} for at in range(8)]
+    write("rows.jsonl", *rows, {"text": "another mail", "labels": ["late"]})
+    code, out, _ = look(capsys, "rows.jsonl")
+    assert code == 0
+    assert "2 labels; the most frequent has 1.25 times the rows of the least frequent" in out
+
+
 def test_rows_are_shown_as_they_are_trained(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write("rows.jsonl", CHAT)
     _, out, _ = look(capsys, "rows.jsonl", "--tokenizer", "tok")

@@ -55,6 +55,12 @@ LACK = "1 of 4 test rows have the answer 'd', which the metric's choices lack"
         (["a", "b", "c", "d"], [], {"choices": ["a", "b", "c"]}, LACK),
         (["a", "b"], [*"abcd"], {"choices": ["a", "b", "c"]}, "1 of 4 training rows have the answer 'd'"),
         (["a", "b"], FREE, {"choices": ["a", "b"]}, None),
+        (['["a"]', '["a", "b"]', "[]"], ['["b"]'] * 9, {"kind": "multilabel"}, None),
+        (["[]", '["a"]'], ['["a", "b"]'] * 9, {"kind": "multilabel"}, None),
+        (["a", '["a"]'], [], {"kind": "multilabel"}, "the reference 'a' of the row .* is no JSON list"),
+        (["[]", "[]"], ['["a"]'], {"kind": "multilabel"}, "the test rows name 0 classes"),
+        (['["Late"]', '["late"]'], [], {"kind": "multilabel"}, "the answers 'Late' and 'late' differ only in case"),
+        (['["a"]'], ['["b"]', '["a", "d"]'], {"kind": "multilabel", "choices": ["a", "b"]}, "1 of 3 training .* 'd'"),
         (["a", "b"], [], {"kind": "multiple_choice", "choices": ["a", "c"]}, "'b' of the row .* not one of"),
         (["a", "b"], [], {"kind": "multiple_choice", "choices": ["a", "b"]}, None),
     ],
@@ -81,7 +87,10 @@ def test_one_class_in_the_first_rows_is_remarked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metric", "sentence"),
     [
-        ({"kind": "exact_match", "choices": ["a", "b"]}, "choices belongs to multiple_choice and classification"),
+        (
+            {"kind": "exact_match", "choices": ["a", "b"]},
+            "choices belongs to multiple_choice, classification and multilabel",
+        ),
         ({"kind": "classification", "choices": ["a"]}, "choices lists only 'a'; list at least two"),
         ({"kind": "classification", "choices": ["a b", "a  b"]}, "choices lists 'a b' twice, apart from whitespace"),
         ({"kind": "multiple_choice", "choices": ["a", " "]}, "a text in this list is empty"),

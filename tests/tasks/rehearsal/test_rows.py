@@ -199,6 +199,36 @@ def test_classes_that_no_training_row_has(
     assert check(LABELLED + more) == ([], [])
 
 
+LISTED = classed("train", '["up"]', '["up", "hot"]', "[]", '["hot"]', '["up"]', "[]")
+
+
+@pytest.mark.parametrize(
+    ("more", "labels", "says"),
+    [
+        (classed("test", '["up"]', "[]"), "several", None),
+        (classed("test", '["left"]'), "several", "no training row has the answer 'left' of 1 row of the test"),
+        (classed("test", "up"), "several", "the answer of 1 row of the test is no JSON list"),
+        (classed("validation", '["up", "up"]') + classed("test", "[]"), "several", "has a class twice"),
+        (classed("test", "[]"), "one", "the answer of 6 rows of train is a list of classes"),
+    ],
+)
+def test_lists_of_classes(
+    check: Callable[..., Said], more: list[dict[str, Any]], labels: str, says: str | None
+) -> None:
+    errors, _ = check(LISTED + more, train={"objective": "classify", "labels": labels})
+    assert errors == [] if says is None else says in errors[0]
+
+
+@pytest.mark.parametrize("wrong", [3, 12])
+def test_flags_that_are_neither_0_nor_1(check: Callable[..., Said], wrong: int) -> None:
+    data = [
+        {"body": f"{name} is late", "late": 2 if at < wrong else 1, "odd": 0} for at, name in enumerate("abcdefghijkl")
+    ]
+    columns = {"columns": {"question": "body", "classes": ["late", "odd"]}, "max_loss": 0.1}
+    (error,), _ = check(data, clean=columns)
+    assert "Rows with bad_classes have something in the columns of clean.columns.classes that is no name" in error
+
+
 def test_answers_that_are_texts_are_no_classes(check: Callable[..., Said]) -> None:
     errors, _ = check(GOOD, train={"objective": "classify"})
     assert "different answers in" in errors[0]

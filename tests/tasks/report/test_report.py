@@ -493,6 +493,26 @@ def test_classes_have_their_section(project: Paths) -> None:
     assert "macro f1" in text and "accuracy" in text
 
 
+def test_lists_of_classes_have_a_line_for_each_class(project: Paths) -> None:
+    truth = ['["often"]'] * 20 + [json.dumps(["often", EVIL])] * 4
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "merged", *SCHEMES):
+        shutil.rmtree(project.evaluation(candidate))
+        answers: list[str | None] = ['["often"]'] * 23 + [None] if candidate == "merged" else [None] * 24
+        tiny.evaluation(project, candidate, {}, [str(one) for one in answers], (truth, answers), lists=True)
+    tiny.decided(project)
+    run(Settings(), project)
+    text = page(project)
+    outline(text)
+    assert EVIL not in text
+    (section,) = re.findall(r"<h3>Classes</h3>.*?<h3>Decision</h3>", text, re.DOTALL)
+    assert " is missed most: 4 of 4 rows that have it." in section
+    assert re.search(r'<td>often</td><td class="n">24</td><td class="n strong">0.98</td>', section)
+    assert "(1 of 24; the base 24)" in section
+    assert "<figure>" not in section
+    assert "macro f1" in text and "micro f1" in text and "subset accuracy" in text
+    assert "Naming every class for every row reaches 64.3 % in macro-F1" in text  # (1 + 2 * 4 / 28) / 2
+
+
 def test_many_classes_are_drawn_small_and_their_names_can_be_read() -> None:
     from tasks.charts.matrix import LEFT, matrix
 

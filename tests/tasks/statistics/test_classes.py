@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tasks.statistics import confusion as confusion_module
-from tasks.statistics import macro_f1 as macro_f1_module
+from tasks.statistics import f1 as f1_module
 from tasks.statistics import power
 from tasks.statistics.confusion import confusion, describe_confusion
-from tasks.statistics.macro_f1 import compare_macro_f1, macro_f1, numbered, score
+from tasks.statistics.f1 import compare_f1, f1, numbered, score
 
 
 def test_facts_are_those_of_scikit_learn() -> None:
@@ -66,16 +66,16 @@ def test_macro_f1_is_that_of_scikit_learn(classes: int) -> None:
     expected = metrics.f1_score(truth, answers, labels=labels, average="macro", zero_division=0)
     assert score(truth, answers, classes) == pytest.approx(expected)
     names = [f"class {at}" for at in truth]
-    assert macro_f1(*numbered(names, [f"class {at}" for at in answers]))["value"] == pytest.approx(expected, abs=5e-5)
+    assert f1(*numbered(names, [f"class {at}" for at in answers]))["value"] == pytest.approx(expected, abs=5e-5)
 
 
 @pytest.mark.parametrize(("classes", "n", "right"), [(5, 60, 0.7), (20, 400, 0.6), (3, 40, 0.95)])
 def test_the_interval_of_macro_f1_covers(classes: int, n: int, right: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.statistics.macro_f1.DRAWS", 200)
+    monkeypatch.setattr("tasks.statistics.f1.DRAWS", 200)
     draw, hits = np.random.default_rng(8), 0
     for _ in range(400):
         truth = draw.integers(0, classes, n)
-        result = macro_f1(truth, answered(truth, classes, right, draw), classes)
+        result = f1(truth, answered(truth, classes, right, draw), classes)
         hits += result["low"] <= true_macro_f1(right) <= result["high"]
     assert 0.92 <= hits / 400 <= 0.99
 
@@ -89,7 +89,7 @@ def test_a_difference_in_macro_f1_covers_and_errs_no_more_than_its_level(
     for _ in range(300):
         truth = draw.integers(0, 6, 90)
         one, two = (answered(truth, 6, right, draw) for right in (first, second))
-        result = compare_macro_f1(truth, one, two, 6, resamples=200)
+        result = compare_f1(truth, one, two, 6, resamples=200)
         hits += result["low"] <= difference <= result["high"]
         significant += result["p"] < 0.05
     assert 0.92 <= hits / 300 <= 0.99
@@ -98,13 +98,13 @@ def test_a_difference_in_macro_f1_covers_and_errs_no_more_than_its_level(
 
 def test_models_that_answer_alike_are_not_alike_for_certain() -> None:
     truth = np.arange(40) % 4
-    result = compare_macro_f1(truth, truth, truth, 4)
+    result = compare_f1(truth, truth, truth, 4)
     assert (result["difference"], result["p"], result["differ"]) == (0.0, 1.0, 0)
     assert result["low"] < -0.03
     assert result["high"] > 0.03
 
 
-@pytest.mark.parametrize("module", [confusion_module, macro_f1_module, power], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [confusion_module, f1_module, power], ids=lambda module: module.__name__)
 def test_the_examples_in_the_docstrings_run(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted

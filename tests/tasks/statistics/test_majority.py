@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.statistics.confusion import confusion
-from tasks.statistics.majority import always_largest, describe_largest
+from tasks.statistics.majority import always_largest, describe_floor
 
 
 def test_it_is_what_scikit_learn_says() -> None:
@@ -17,5 +17,5 @@ def test_it_is_what_scikit_learn_says() -> None:
 
 
 def test_it_is_said() -> None:
-    said = describe_largest(confusion(["run", "run", "run", "stop"], [None] * 4))
+    said = describe_floor(confusion(["run", "run", "run", "stop"], [None] * 4))
     assert said == "Naming the largest class, run, for every row reaches 75.0 % in accuracy and 42.9 % in macro-F1."

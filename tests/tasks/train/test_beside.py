@@ -24,8 +24,24 @@ def refused(folder: Path, *changes: str, recipe: str = "classifier") -> list[str
 
 def test_the_recipe_is_fine(tmp_path: Path) -> None:
     assert refused(tmp_path) == []
+    assert refused(tmp_path, recipe="multilabel") == []
     assert refused(tmp_path, recipe="embeddings") == []
     assert refused(tmp_path, "train.objective=rows", "quantize.schemes=[gguf-q8_0]", "template.packing=true") == []
+
+
+def test_a_key_that_does_not_go_with_lists_of_classes(tmp_path: Path) -> None:
+    (sentence,) = refused(tmp_path, "evaluate.metrics=[{kind: f1}]", recipe="multilabel")
+    assert "use the metric multilabel alone" in sentence
+    assert any(
+        "GGUF" in one or "gguf" in one for one in refused(tmp_path, "quantize.schemes=[gguf-q8_0]", recipe="multilabel")
+    )
+    (sentence,) = refused(
+        tmp_path,
+        "train.classes=[late, broken]",
+        "evaluate.metrics=[{kind: multilabel, choices: [late, lost]}]",
+        recipe="multilabel",
+    )
+    assert "the choices differ from train.classes" in sentence
 
 
 @pytest.mark.parametrize(
@@ -45,6 +61,8 @@ def test_the_recipe_is_fine(tmp_path: Path) -> None:
         ),
         ("export.formats=[ollama]", "export.formats"),
         ("evaluate.metrics=[{kind: exact_match}]", "exact_match scores generated text, but"),
+        ("evaluate.metrics=[{kind: multilabel}]", "so rows have one class; use the metric classification"),
+        ("train.labels=several", "so rows have any number of classes; use the metric multilabel"),
         ("evaluate.metrics=[{kind: classification}, {kind: perplexity}]", "perplexity scores"),
         ("evaluate.benchmarks=[{task: arc_easy}]", "evaluate.benchmarked: merged"),
         ("evaluate.retrieved=[base, merged]", "evaluate.retrieved: merged"),

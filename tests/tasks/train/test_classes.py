@@ -38,9 +38,9 @@ GOOD = (("start web", "up"), ("stop web", "down"), ("start db", "up"), ("run db"
 def test_a_row_is_its_prompt_and_the_number_of_its_class() -> None:
     train, validation = labelled_rows(settings(), rows(*GOOD), rows(("stop db", " down ")), tiny.tokenizer())
     assert train.classes == ["down", "up"]
-    assert train.numbers == [1, 0, 1, 1]
+    assert train.numbers == [(1,), (0,), (1,), (1,)]
     assert validation is not None
-    assert validation.numbers == [0]
+    assert validation.numbers == [(0,)]
     assert (
         tiny.tokenizer().decode(train[1]["input_ids"])
         == "<|im_start|>user\nstop web<|im_end|>\n<|im_start|>assistant\n"
@@ -52,7 +52,7 @@ def test_a_row_is_its_prompt_and_the_number_of_its_class() -> None:
 def test_classes_stand_in_the_order_in_which_they_are_listed() -> None:
     train, nothing = labelled_rows(settings(classes=["up", "down"]), rows(*GOOD), rows(), tiny.tokenizer())
     assert train.classes == ["up", "down"]
-    assert train.numbers == [0, 1, 0, 0]
+    assert train.numbers == [(0,), (1,), (0,), (0,)]
     assert nothing is None
 
 
@@ -84,12 +84,12 @@ def test_weights() -> None:
 )
 def test_answers_that_are_no_classes(values: dict[str, Any], answers: list[str], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        learned(settings(**values), answers)
+        learned(settings(**values), [(answer,) for answer in answers])
 
 
 def test_a_weight_of_no_class() -> None:
     with pytest.raises(SettingsError, match="names 'upp', which is not a class of the training rows"):
-        learned(settings(class_weights={"upp": 2}), ["up", "no"] * 2)
+        learned(settings(class_weights={"upp": 2}), [("up",), ("no",)] * 2)
 
 
 def test_a_class_of_validation_alone_and_a_row_without_an_answer() -> None:

@@ -16,7 +16,7 @@ from tasks.core.paths import Paths
 from tasks.models.classes import from_pretrained
 from tasks.models.head import Head, filled
 from tasks.train import run
-from tasks.train.classifier import ClassTrainer, Collator
+from tasks.train.classifier import ClassTrainer, Collator, LabelTrainer
 from tasks.train.settings import Settings
 from tasks.training.settings import LoRA
 from tests.tasks import sorted_commands
@@ -37,6 +37,21 @@ def hashes(paths: Paths) -> dict[str, str]:
     return {file.name: sha256(file) for file in sorted(paths.fitted.iterdir())}
 
 
+def several(root: Path) -> Paths:
+    return sorted_commands.project(root, lists=True)
+
+
+def test_any_number_of_classes_starts_at_ln_2_and_ends_in_the_same_bytes_after_a_kill(tmp_path: Path) -> None:
+    paths = several(tmp_path)
+    run.tune(settings := SMALL.model_copy(update={"labels": "several", "threshold": 0.3}), paths)
+    first = hashes(paths)
+    curve = list(csv.DictReader(io.StringIO((paths.fitted / "loss.csv").read_text())))
+    assert float(curve[0]["loss"]) == pytest.approx(log(2))  # the head is zero: each class is as likely as not
+    assert float(curve[-1]["loss"]) < float(curve[0]["loss"])
+    kill_and_continue(lambda: run.tune(settings, paths), 5)
+    assert hashes(paths) == first
+
+
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_it_starts_at_ln_of_the_classes_and_ends_in_the_same_bytes_after_a_kill(templated: Paths, method: str) -> None:
     settings = SMALL.model_copy(update={"method": method})
@@ -52,10 +67,15 @@ def test_it_starts_at_ln_of_the_classes_and_ends_in_the_same_bytes_after_a_kill(
     assert hashes(templated) == first
 
 
-def test_the_same_steps_whatever_part_of_a_batch_is_computed_at_once(templated: Paths) -> None:
+@pytest.mark.parametrize("labels", ["one", "several"])
+def test_the_same_steps_whatever_part_of_a_batch_is_computed_at_once(
+    templated: Paths, tmp_path: Path, labels: str
+) -> None:
     losses = []
+    templated = several(tmp_path) if labels == "several" else templated
     for batch, parts in ((4, 1), (2, 2)):
-        settings = SMALL.model_copy(update={"batch_size": batch, "gradient_accumulation": parts, "steps": 7})
+        changed = {"batch_size": batch, "gradient_accumulation": parts, "steps": 7, "labels": labels}
+        settings = SMALL.model_copy(update=changed)
         run.tune(settings, templated)
         curve = csv.DictReader(io.StringIO((templated.fitted / "loss.csv").read_text()))
         losses.append([[float(value) for name, value in line.items() if value] for line in curve])
@@ -84,6 +104,19 @@ def test_the_loss_is_the_mean_over_rows_times_their_weights() -> None:
     assert trainer.compute_loss(Fixed([[2.0, 0.0], [1.0, 0.0]]), inputs, num_items_in_batch=4).item() == pytest.approx(
         by_hand / 2
     )
+
+
+def test_the_loss_of_any_number_of_classes_is_the_mean_over_rows_and_classes() -> None:
+    """By hand: ln(1 + e^-x) where a class applies, times its weight, and ln(1 + e^x) where it does not."""
+    trainer = LabelTrainer.__new__(LabelTrainer)
+    trainer.weights = torch.tensor([1.0, 3.0])
+    labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    inputs = {"input_ids": torch.ones(2, 1), "attention_mask": torch.ones(2, 1), "labels": labels}
+    loss = trainer.compute_loss(Fixed([[2.0, 0.0], [1.0, -1.0]]), inputs)
+    by_hand = (log(1 + exp(-2)) + log(2) + log(1 + exp(1)) + 3 * log(1 + exp(1))) / 4
+    assert loss.item() == pytest.approx(by_hand)
+    part = trainer.compute_loss(Fixed([[2.0, 0.0], [1.0, -1.0]]), inputs, num_items_in_batch=8)  # of 4 rows
+    assert part.item() == pytest.approx(by_hand / 2)
 
 
 FAMILIES: dict[str, dict[str, Any]] = {
