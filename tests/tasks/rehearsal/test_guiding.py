@@ -109,9 +109,10 @@ def test_what_cannot_be_combined_is_refused(
 
 @pytest.mark.parametrize("number", [float("nan"), float("-inf")])
 def test_a_weight_that_is_no_number_is_named(number: float) -> None:
-    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1))
+    last = torch.nn.Linear(2, 1)
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), last)
     check_finite(model, Path("data/guides/teacher"))
     with torch.no_grad():
-        model[1].weight[0, 1] = number
+        last.weight[0, 1] = number
     with pytest.raises(ModelError, match=r"data/guides/teacher: 1\.weight holds NaN or infinite numbers"):
         check_finite(model, Path("data/guides/teacher"))
