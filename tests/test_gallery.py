@@ -39,6 +39,13 @@ def test_a_page_is_small_and_of_no_machine(page: Path) -> None:
     assert len(host) < 6 or host not in text, "shorter names, such as vm, are words of a text too"
 
 
+def test_the_page_on_tuning_says_what_the_run_of_ppo_says() -> None:
+    run, page = gallery.known()["ppo"], (ROOT / "docs/tuning.md").read_text(encoding="utf-8")
+    row = " | ".join(gallery._score(run[end]) for end in ("before", "after"))
+    assert f"| exact match on 240 held-out rows | {row} |" in page
+    assert run["after"]["low"] > run["before"]["high"], "more than chance gives, whichever way it is compared"
+
+
 def test_all_of_it_is_small() -> None:
     assert sum(file.stat().st_size for file in gallery.FOLDER.rglob("*") if file.is_file()) < 4_000_000
 

@@ -124,6 +124,8 @@ def own_teacher(settings: "Settings") -> None:
     kind = settings.arguments.get("teacher_model_kind", "live")
     if kind == "ema":
         raise ValueError("teacher_model_kind ema is not offered: a checkpoint does not hold the averaged weights")
+    if kind not in ("live", "base"):
+        raise ValueError(f"teacher_model_kind is {kind!r}, but must be live or base")
     if kind == "base" and (settings.start != "base" or settings.method in ("full", "freeze")):
         raise ValueError(
             "teacher_model_kind base uses the model without its adapter; set start to base and method to lora or "

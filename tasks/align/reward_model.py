@@ -10,7 +10,7 @@ from tasks.align import guides
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 from tasks.models.foreign import foreign
-from tasks.models.loading import load_tokenizer
+from tasks.models.loading import check_finite, load_tokenizer
 
 if TYPE_CHECKING:
     from tasks.align.rewards import RewardFunction
@@ -27,6 +27,7 @@ def reward_model(name: str, key: str, paths: Paths, tokenizer: Any) -> "RewardFu
         model: Any = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
         )
+    check_finite(model, folder)
     model.config.pad_token_id = tokenizer.pad_token_id
     model.eval().requires_grad_(False)
     if torch.cuda.is_available():
@@ -44,11 +45,11 @@ def reward_model(name: str, key: str, paths: Paths, tokenizer: Any) -> "RewardFu
 
 
 def check_tokens(folder: Path, tokenizer: Any) -> None:
-    """Raise `InputError` where the reward model in `folder` has other tokens than `tokenizer`, that of the base."""
+    """Raise `InputError` where the model in `folder` has other tokens than `tokenizer`, that of the base."""
     if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
         raise InputError(
-            f"{folder}: the tokens of this reward model are not those of the base, so it cannot read the base's "
-            "answers; train one with align.objective: reward on the same base."
+            f"{folder}: the tokens of this model are not those of the base, so it cannot read the base's answers; use "
+            "one with the same base, such as a reward model that align.objective reward trains."
         )
 
 

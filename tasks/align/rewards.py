@@ -115,17 +115,28 @@ def _function(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> Rewar
         scores = []
         for prompt, answer, expected in zip(texts, completions, reference, strict=True):
             try:
-                value = float(user_function(prompt, answer, expected))
-            except Exception as error:
+                value = user_function(prompt, answer, expected)
+            except (Exception, SystemExit) as error:  # it runs in the process of the stage, which it does not end
                 raise InputError(
                     f"{key}: {reward.name} fails on the answer {answer!r}: {type(error).__name__}: {error}"
                 ) from None
-            if not math.isfinite(value):
-                raise InputError(f"{key}: {reward.name} returns {value} for the answer {answer!r}; return a number.")
-            scores.append(value)
+            if (number := _number(value)) is None:
+                raise InputError(
+                    f"{key}: {reward.name} returns {value!r:.80} for the answer {answer!r}; return a finite number."
+                )
+            scores.append(number)
         return scores
 
     return score_answers
+
+
+def _number(value: Any) -> float | None:
+    """`value` as a number, NumPy's and torch's included; None where it is none, NaN, or infinite."""
+    try:
+        number = math.nan if isinstance(value, str | bytes) else float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 REWARDS = {

@@ -20,6 +20,7 @@ from tasks.align.trainers import PreparedTrainer
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS, Paths
 from tasks.models.classes import from_pretrained
+from tasks.models.loading import check_finite
 from tasks.models.private_transformers import Ordered, locate
 from tasks.models.record import base_folder
 from tasks.rows.canonical import IGNORED
@@ -180,6 +181,7 @@ def options(
     if objective.uses_teacher:
         folder = teacher.check(settings, paths, tokenizer)
         guide = from_pretrained(folder, dtype=torch.float32)
+        check_finite(guide, folder)
         if objective.other_tokens:
             return {"teacher_model": guide, "folder": str(folder)}
         return {"teacher_model": guide, "data_collator": collate(tokenizer.pad_token_id)}

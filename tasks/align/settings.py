@@ -203,6 +203,8 @@ class Settings(Optimization, Tuning):
             raise ValueError(f"objective {self.objective} needs the key teacher, a folder in {PATHS.guides}")
         if objective.uses_rewards and not self.rewards:
             raise ValueError(f"objective {self.objective} needs rewards, such as [{{kind: exact_match}}]")
+        if objective.uses_rewards and not any(reward.weight for reward in self.rewards):
+            raise ValueError("every reward has the weight 0, so nothing would be learned; give one of them another")
         if objective.check:
             objective.check(self)
         return self

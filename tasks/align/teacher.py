@@ -35,6 +35,11 @@ def check(settings: "Settings", paths: Paths, tokenizer: Any = None) -> Path:
             raise InputError(_other_tokens(folder))
         return folder
     own = load_tokenizer(folder)
+    if (size := model_config(folder).get_text_config().vocab_size) < len(own):
+        raise InputError(
+            f"{folder}: its tokenizer has {len(own):,} tokens, and its model knows {size:,}; put the tokenizer there "
+            "that belongs to the model."
+        )
     if others and settings.arguments.get("use_extended_uld", True):
         for name, one in ((str(folder), own), ("the base", tokenizer)):
             if one is not None and not _by_bytes(one):
@@ -46,6 +51,15 @@ def check(settings: "Settings", paths: Paths, tokenizer: Any = None) -> Path:
     elif not others and tokenizer is not None and own.get_vocab() != tokenizer.get_vocab():
         raise InputError(_other_tokens(folder))
     return folder
+
+
+def check_width(folder: Path, rows: int) -> None:
+    """Raise `InputError` where the teacher gives probabilities of another number of tokens than the base, `rows`."""
+    if (own := model_config(folder).get_text_config().vocab_size) != rows:
+        raise InputError(
+            f"{folder}: this teacher has a vocabulary of {own:,} and the base one of {rows:,}, but align.objective gkd "
+            "compares them token by token; take a teacher with one of the same size, or set align.objective to gold."
+        )
 
 
 def taught(settings: "Settings", paths: Paths) -> dict[str, Any]:

@@ -10,16 +10,20 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tasks.align import guides
+from tasks.align.reward_model import check_tokens
 from tasks.align.settings import TRUNK, Settings
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 from tasks.models.foreign import foreign
-from tasks.models.loading import load_tokenizer
+from tasks.models.loading import check_finite
 
 FILE = "value.safetensors"
 """In a checkpoint, beside the policy: the weights that tell values, and the coefficient of the divergence."""
 
 COEFFICIENT = "kl_coefficient"
+
+HEAD = "score"
+"""The name of the head in transformers' models that give numbers for a text."""
 
 
 class TrunkValues(torch.nn.Module):
@@ -64,21 +68,23 @@ def load(settings: Settings, paths: Paths, policy: Any, tokenizer: Any) -> Any:
     from transformers import AutoModelForSequenceClassification
 
     folder = guides.model(paths, settings.value, "align.value")
-    if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
-        raise InputError(
-            f"{folder}: the tokens of this model are not those of the base, so it cannot read its answers; use a model "
-            "with the same base, such as a reward model trained by align.objective reward."
-        )
+    check_tokens(folder, tokenizer)
     with foreign(folder, "put a model there that `align` or `train` has made"):
         model: Any = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
         )
-    if not isinstance(getattr(model, "score", None), torch.nn.Linear):
+    check_head(model, folder)
+    check_finite(model, folder)
+    return ModelValues(model)
+
+
+def check_head(model: Any, folder: Path) -> None:
+    """Raise `InputError` where `model`, that of `folder`, has no head that can be asked about each token."""
+    if not isinstance(getattr(model, HEAD, None), torch.nn.Linear):
         raise InputError(
             f"{folder}: transformers has no per-token value head for the model type {model.config.model_type}; set "
             f"align.value to {TRUNK}."
         )
-    return ModelValues(model)
 
 
 def save(values: Any, coefficient: float, folder: Path) -> None:

@@ -161,7 +161,11 @@ def _dataset_splits(root: Path) -> dict[str, str]:
 
 def _is_data(path: Path, root: Path, known: set[str]) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    if hidden or ending(path) not in known or path.name in BESIDE or not path.is_file():
+    if hidden or ending(path) not in known or path.name in BESIDE:
+        return False
+    if path.is_symlink() and not path.exists():  # it leads nowhere, or in a circle
+        raise InputError(f"{path}: this link leads to no file; restore the file, or remove the link.")
+    if not path.is_file():
         return False
     return path.suffix != ".arrow" or _is_listed(path)
 

@@ -45,7 +45,7 @@ def check(settings: Settings, paths: Paths) -> None:
 def check_budget(settings: Settings, split: str, paths: Paths) -> Price:
     """What the rows of `split` take; raise `SettingsError` where that is more than the budget."""
     assert settings.teacher is not None
-    needed = price(settings.teacher, paths.tokens(split))
+    needed = price(settings.teacher, paths.tokens(split), settings.form)
     cost = math.ceil(needed.cost * 1e6) / 1e6
     for name, amount, text, limit in (
         ("max_tokens", needed.tokens, f"{needed.tokens:,} tokens", settings.budget.max_tokens),

@@ -26,7 +26,8 @@ class Settings(Section):
     --max-logprobs."""
     form: Form = "prompt_logprobs"
     """How it is asked, and tells. prompt_logprobs: as vLLM; echo: by OpenAI's completions with echo and logprobs, whose
-    tokens are texts; generate: SGLang's own address /generate. `temper check` says which of them a server knows."""
+    tokens are texts; generate: SGLang's own address /generate; next_token: llama.cpp's server, asked about each token
+    alone. `temper check` says which of them a server knows."""
     budget: Budget = Budget()
     """The most that the responses for one split may cost; checked before anything is asked."""
 

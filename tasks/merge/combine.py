@@ -3,14 +3,14 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tasks.core.errors import InputError, ModelError
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
-from tasks.named.names import inside
+from tasks.named.names import Name, inside
 
 TRAINED = "trained"
 """Name of the adapter in data/trained among those that are combined."""
@@ -32,7 +32,7 @@ class Combine(Section):
     the largest changes as they are; svd is the best of the rank that is asked for of what linear gives. A weight may
     be below 0, which takes away."""
 
-    weights: dict[str, float]
+    weights: dict[Name, float]
     """Weight of each, by the name of its folder in data/adapters; `trained` is the result of `train`. Either all are
     adapters, or all are whole models."""
     method: Literal[
@@ -50,6 +50,25 @@ class Combine(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of dare's random choice of values to drop."""
 
+    @model_validator(mode="after")
+    def _acts(self) -> Self:
+        """Each key has an effect, and something comes of it all."""
+        if len(self.weights) < 2:
+            raise ValueError("weights names fewer than two; add another, or set combine to null")
+        if not any(self.weights.values()):
+            raise ValueError("every weight is 0, which leaves the base as it is; give one of them another")
+        for name, acts in (
+            ("density", self.prunes), ("rank", self.method.endswith("svd")), ("seed", "dare" in self.method),
+        ):  # fmt: skip
+            if not acts and getattr(self, name) != Combine.model_fields[name].default:
+                raise ValueError(f"{name} has no effect on the method {self.method}; remove it")
+        return self
+
+    @property
+    def prunes(self) -> bool:
+        """Whether the method keeps only a share of the values."""
+        return self.method.startswith(("ties", "dare", "magnitude"))
+
 
 def other_adapters(combine: Combine, root: Path) -> dict[str, Path]:
     """The folder in `root` of each but the trained one, by name. Raises `InputError` where nothing is in it."""
@@ -59,8 +78,11 @@ def other_adapters(combine: Combine, root: Path) -> dict[str, Path]:
         )
     folders_by_name = {name: inside(root, name, "merge.combine.weights") for name in combine.weights if name != TRAINED}
     for name, folder in folders_by_name.items():
-        held = any((folder / config).is_file() for config in CONFIGS)
-        if "." in name or name in ("default", COMBINED) or not held:
+        if "." in name or name in ("default", COMBINED):
+            raise InputError(
+                f"merge.combine.weights: peft cannot hold an adapter with the name {name}; rename {folder}."
+            )
+        if not any((folder / config).is_file() for config in CONFIGS):
             there = sorted({file.parent.name for config in CONFIGS for file in root.glob(f"*/{config}")})
             raise InputError(
                 f"merge.combine.weights: {folder} is neither an adapter nor a model; found: "
@@ -126,13 +148,12 @@ def combine_adapters(tuned: Any, combine: Combine) -> None:
 
     torch.manual_seed(combine.seed)
     names = ["default" if name == TRAINED else name for name in combine.weights]  # peft's name of the first one
-    pruned = combine.method.startswith(("ties", "dare", "magnitude"))
     method = "cat" if combine.method == "linear" else combine.method  # peft's linear adds the factors, not the products
     try:
         with warnings.catch_warnings(action="ignore"):
             tuned.add_weighted_adapter(
                 names, list(combine.weights.values()), COMBINED, combination_type=method,
-                density=combine.density if pruned else None, svd_rank=combine.rank, svd_full_matrices=False,
+                density=combine.density if combine.prunes else None, svd_rank=combine.rank, svd_full_matrices=False,
             )  # fmt: skip
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"merge.combine: {' '.join(str(error).split())[:300]}") from None

@@ -33,6 +33,13 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
     return model.eval()
 
 
+def check_finite(model: Any, folder: Path) -> None:
+    """Raise `ModelError` where a weight of `model`, loaded from `folder`, is NaN or infinite."""
+    for name, value in model.named_parameters():
+        if not value.isfinite().all():
+            raise ModelError(f"{folder}: {name} holds NaN or infinite numbers; restore the files of the model.")
+
+
 def grow(model: Any, tokenizer: Sized) -> bool:
     """Give `model` a row of embeddings for each token that it lacks, the mean of those it has; whether it lacked any.
 

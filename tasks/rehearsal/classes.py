@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import category, normalize
 
 from tasks.core.errors import InputError, TemperError
 from tasks.core.numbers import counted
@@ -118,8 +119,8 @@ def _of_unlisted(metric: Metric, known: References) -> Iterator[str]:
         if alike := next((sorted(names) for names in variants.values() if len(names) > 1), None):
             yield (
                 f"evaluate: {metric.column}: the answers {' and '.join(map(_short, alike))} differ only in case, "
-                "spaces, dashes or underscores; write them the same way in the data, or, if they are different "
-                "classes, list all classes in the metric's choices."
+                "spaces, dashes, underscores or characters that cannot be seen; write them the same way in the data, "
+                "or, if they are different classes, list all classes in the metric's choices."
             )
 
 
@@ -155,7 +156,9 @@ def _alone(metric: Metric, known: References, whole: bool) -> str | None:
 
 
 def _bare(name: str) -> str:
-    return SEPARATORS.sub("", name.casefold()) or name
+    """`name` without what a reader does not see: case, separators, forms of letters, characters of no width."""
+    seen = "".join(letter for letter in normalize("NFKC", name) if category(letter) != "Cf")
+    return SEPARATORS.sub("", seen.casefold()) or name
 
 
 def _spaced(text: str) -> str:

@@ -51,8 +51,11 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
         try:
             clean(own, aside, [replace(source, most=most) for source in _mixed(files)[:FILES]])
         except TemperError as error:  # of a part of the rows it may be wrong: none of them may be for the test
+            error = type(error)(str(error).replace(str(where.resolve()), settings.input))
             return ([error], []) if whole else ([], [f"{error} (Checked: {what}.)"])
         remarks = _losses(aside, settings.max_loss, what)
+        if (unasked := _unasked(needed, aside)) is not None:
+            return ([unasked], remarks) if whole else ([], [*remarks, f"{unasked} (Checked: {what}.)"])
         refused, remarked = _of_choices(needed, aside, whole)
         remarks += [f"{remark} (Checked: {what}.)" for remark in remarked]
         if refused:
@@ -99,6 +102,20 @@ def _of_choices(needed: set[str], aside: Paths, whole: bool) -> tuple[list[Tempe
     from tasks.rehearsal import classes
 
     return classes.look(settings, aside, whole)
+
+
+def _unasked(needed: set[str], aside: Paths) -> InputError | None:
+    """What evaluate says where there are test rows, and none that its metrics can ask."""
+    if "evaluate" not in needed or section("train").embeds or not aside.rows("test").is_file():
+        return None
+    from tasks.evaluate.prompting import likelihoods_alone
+    from tasks.evaluate.questions import rows
+
+    try:
+        rows(aside.rows("test"), texts=likelihoods_alone(section("evaluate")))
+    except InputError as error:
+        return InputError(str(error).replace(f"{aside.root}/", ""))
+    return None
 
 
 def _put_base(folder: Path, aside: Paths) -> None:

@@ -6,7 +6,7 @@ Reads configuration, tokenizer and the headers of the weights; what neither tell
 seconds, and nothing where there is no base yet.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tasks.models.head import check_family
 from tasks.models.skeleton import configured_base
 from tasks.rehearsal import embedder
 from tasks.rehearsal.kind import check_forward, known_configuration
-from tasks.rehearsal.sections import section
+from tasks.rehearsal.sections import raised, section
 from tasks.rehearsal.smaller import check_shares
 from tasks.rehearsal.starting import checks
 from tasks.rehearsal.weights import full_size
@@ -56,20 +56,13 @@ def faults(needed: set[str] | None = None) -> Iterator[TemperError]:
         except TemperError as error:
             yield error
         else:
-            refused = [error for refuse in checks(skeleton, tokenizer, needed) for error in _of(refuse)]
+            refused = [error for refuse in checks(skeleton, tokenizer, needed) for error in raised(refuse)]
             yield from refused
     if "quantize" in needed:
         quantize = section("quantize")
-        yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
+        yield from raised(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
     if not needed.isdisjoint(("train", "align", "merge", "quantize")):
         yield from _tried(folder, config, skeleton, location, grows=not refused)
-
-
-def _of(check: Callable[[], object]) -> Iterator[TemperError]:
-    try:
-        check()
-    except TemperError as error:
-        yield error
 
 
 def _vocabulary(folder: Path) -> Any:
@@ -100,17 +93,17 @@ def _tried(folder: Path, config: Any, skeleton: Any, location: str, *, grows: bo
     options = train.attention_options if train.attention in ("sdpa", "eager") else {}
     if (model := miniature(config, **options)) is None:
         return
-    before = list(_of(lambda: trial.check_causal(model, location)))
+    before = list(raised(lambda: trial.check_causal(model, location)))
     if before:
         yield from before
         return
     if train.enabled:
-        yield from _of(lambda: trial.check_rows_apart(model, train, template.packing))
+        yield from raised(lambda: trial.check_rows_apart(model, train, template.packing))
     what, tuning = ("train", train) if train.enabled else ("align", align)
-    yield from _of(lambda: check_low_bits(what, tuning, skeleton))
+    yield from raised(lambda: check_low_bits(what, tuning, skeleton))
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     new = grows and bool(template.new_tokens)
     quantize = section("quantize")
     held = tuning.quantized if tuning.method != "full" else None
-    yield from _of(lambda: trial.check_bits(lambda: miniature(config), quantize.schemes, held, tokenizer, location))
-    yield from _of(lambda: trial.rehearse(what, lambda: miniature(config), tuning, new, tokenizer, location))
+    yield from raised(lambda: trial.check_bits(lambda: miniature(config), quantize.schemes, held, tokenizer, location))
+    yield from raised(lambda: trial.rehearse(what, lambda: miniature(config), tuning, new, tokenizer, location))

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tasks.align import guides
+from tasks.align import guides, teacher
 from tasks.align.episodes.start import check_template
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.reward_model import check_tokens
+from tasks.align.settings import TRUNK
 from tasks.core.paths import Paths
 from tasks.models import start
 from tasks.models.adapter_files import adapter_config
@@ -52,6 +53,11 @@ def checks(skeleton: Any, tokenizer: Any, needed: set[str]) -> Iterator[Callable
         if reward.kind == "model":
             folder = guides.model(Paths(), reward.name or "", f"align.rewards.{index}.name")
             yield partial(check_tokens, folder, tokenizer)
+    if OBJECTIVES[align.objective].uses_values and align.value != TRUNK:
+        yield partial(check_tokens, guides.model(Paths(), align.value, "align.value"), tokenizer)
+    if align.objective == "gkd":
+        rows = max(len(tokenizer), skeleton.get_input_embeddings().num_embeddings)
+        yield partial(teacher.check_width, guides.model(Paths(), align.teacher or "", "align.teacher"), rows)
     if align.objective != "off" and align.episodes.on and "align" in needed:
         specials = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}  # one ends turns
         yield partial(check_template, align.episodes, Paths(), tokenizer, specials)

@@ -81,6 +81,8 @@ def summary(results: RunResults) -> list[str]:
     if metric(results) != "exact_match":
         what = f"reaches {{}} in {metric(results).replace('_', ' ')} on {{}} held-out rows"
     took = f"{results.training['steps']:,} steps"
+    if objective := results.training.get("objective"):  # of align, behind those of train
+        took = f"{took} of {objective.replace('_', ' ')}"
     if "supervised_tokens" in results.training:  # what samples its own answers has none beforehand
         took = f"{results.training['supervised_tokens']:,} trained tokens, {took}"
     other_ways = [

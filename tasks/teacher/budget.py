@@ -49,7 +49,6 @@ class BudgetTracker:
     def _maximum(self, request: Request) -> tuple[int, float]:
         sent_at, answered_at = self._settings.input_price, self._settings.output_price
         if request.is_scored:  # known exactly
-            answered = request.sampling["max_tokens"]
-            sent = request.token_estimate - answered
-            return request.token_estimate, (sent * sent_at + answered * answered_at) / 1e6
+            sent, answered = request.scored_tokens
+            return sent + answered, (sent * sent_at + answered * answered_at) / 1e6
         return request.token_estimate, request.token_estimate * max(sent_at, answered_at) / 1e6

@@ -62,10 +62,23 @@ class Request:
         return isinstance(self.content, dict)
 
     @property
+    def by_prefix(self) -> bool:
+        """Whether each token is scored by a question of its own: what comes behind the tokens before it."""
+        return self.is_scored and "logprobs" in self.sampling and "echo" not in self.sampling
+
+    @property
+    def scored_tokens(self) -> tuple[int, int]:
+        """Tokens sent and answered where tokens are scored, exactly."""
+        if not self.by_prefix:
+            return len(self.content["ids"]), int(self.sampling["max_tokens"])
+        places = [place for start, end in self.content["spans"] for place in range(start, end)]
+        return sum(places), len(places)
+
+    @property
     def token_estimate(self) -> int:
         """Tokens that it may take, about: four bytes each sent, and the longest answer. Of tokens, their number."""
         if self.is_scored:
-            return len(self.content["ids"]) + int(self.sampling["max_tokens"])
+            return sum(self.scored_tokens)
         return len(str(self.content).encode()) // 4 + int(self.sampling["max_tokens"])
 
 

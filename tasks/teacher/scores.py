@@ -1,4 +1,4 @@
-"""How likely a teacher on a server finds tokens that it is sent, in the three forms in which servers tell it.
+"""How likely a teacher on a server finds tokens that it is sent, in the forms in which servers tell it.
 
 `prompt_logprobs` (vLLM, https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html): beside OpenAI's keys a
 request to /v1/completions has `prompt_logprobs: k`. The choice has a list with an entry a token: null for the first
@@ -12,6 +12,11 @@ scores finds the ids.
 `generate` (SGLang, https://docs.sglang.io/basic_usage/native_api.html): the request to /generate has `input_ids`,
 `return_logprob`, `logprob_start_len: 0` and `top_logprobs_num: k`. `meta_info` has `input_token_logprobs` and
 `input_top_logprobs`: of each token [log-probability, id, text], and a list of such for the k likeliest.
+
+`next_token` (llama.cpp, https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md): a request to
+/v1/completions for each token, with the ids before it as the prompt, `logprobs: k`, and a `logit_bias` by which the
+token that stands there is the one that is answered. `logprobs.content` has its id and log-probability, and those of the
+k likeliest, before the bias. The server keeps what it has read, so a row costs about what it would cost to write it.
 
 All are in nats, whatever the temperature.
 """
@@ -35,6 +40,12 @@ DIGITS = 6
 
 MOST = 1.01
 """What the probabilities of tokens add up to, at most; servers round."""
+
+BIAS = 100
+"""What is added to the logit of a token to have it answered; the most that OpenAI's protocol allows."""
+
+ALL = 10**7
+"""More tokens than any vocabulary has."""
 
 LEAST = -9999.0
 """Log-probability of a token without any, as vLLM writes it: the token that stands there is always told of."""
@@ -61,6 +72,7 @@ def asked(form: Form, top: int) -> dict[str, Any]:
         "prompt_logprobs": {"prompt_logprobs": top},
         "echo": {"echo": True, "logprobs": top},
         "generate": {"return_logprob": True, "logprob_start_len": 0, "top_logprobs_num": top},
+        "next_token": {"logprobs": top},
     }
     return {**keys[form], "max_tokens": 1}
 
@@ -69,11 +81,22 @@ def form_of(request: Request) -> Form:
     """The form in which `request` asks."""
     if "prompt_logprobs" in request.sampling:
         return "prompt_logprobs"
-    return "generate" if "top_logprobs_num" in request.sampling else "echo"
+    if "top_logprobs_num" in request.sampling:
+        return "generate"
+    return "next_token" if request.by_prefix else "echo"
 
 
-def sent(request: Request, url: str) -> tuple[str, dict[str, Any]]:
-    """Where `request` goes on the server at `url`, and what."""
+def sent(request: Request, url: str, *, among_all: bool = False) -> tuple[str, dict[str, Any]]:
+    """Where one of the `parts` of a request goes on the server at `url`, and what.
+
+    `among_all`: the first token of the row is answered in the place of the one that stands there, with the likelihoods
+    of all tokens. llama.cpp tells none where what is answered is the beginning of a character.
+    """
+    if request.by_prefix:
+        *before, own = request.content["ids"]
+        keys = {**request.sampling, **({"logprobs": ALL} if among_all else {})}
+        bias = {str(before[0] if among_all else own): BIAS}
+        return f"{url}/completions", {"model": request.model, "prompt": before, **keys, "logit_bias": bias}
     if form_of(request) != "generate":
         return f"{url}/completions", request.body()
     keys = dict(request.sampling)
@@ -165,10 +188,23 @@ def _by_generate(body: Any, ids: list[int]) -> list[Position] | None:
     return positions
 
 
+def _by_next_token(body: Any, ids: list[int]) -> list[Position] | None:
+    logprobs = body["choices"][0].get("logprobs") or {}
+    if not isinstance(logprobs.get("content"), list) or "id" not in logprobs["content"][0]:
+        return None
+    (entry,) = logprobs["content"]
+    values: dict[Name, float] = {int(one["id"]): float(one["logprob"]) for one in entry["top_logprobs"]}
+    values.setdefault(int(entry["id"]), float(entry["logprob"]))
+    own = values.pop(ids[-1], None)
+    text = entry["token"] if entry["id"] == ids[-1] else ""
+    return [*[Position(None, "", {})] * (len(ids) - 1), Position(own, text, values)]
+
+
 READERS: dict[Form, Callable[[Any, list[int]], list[Position] | None]] = {
     "prompt_logprobs": _by_prompt_logprobs,
     "echo": _by_echo,
     "generate": _by_generate,
+    "next_token": _by_next_token,
 }
 """From the body of an answer and the ids that were asked about to what is told of each; None where nothing is."""
 
@@ -176,7 +212,9 @@ READERS: dict[Form, Callable[[Any, list[int]], list[Position] | None]] = {
 def _top(request: Request) -> int:
     """How many likeliest tokens `request` asks for."""
     form = form_of(request)
-    return int(request.sampling[{"echo": "logprobs", "generate": "top_logprobs_num"}.get(form, form)])
+    return int(
+        request.sampling[{"prompt_logprobs": "prompt_logprobs", "generate": "top_logprobs_num"}.get(form, "logprobs")]
+    )
 
 
 def _ranked(position: Position, own: int, top: int, place: int) -> list[list[Any]]:

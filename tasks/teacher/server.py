@@ -6,11 +6,20 @@ https://platform.openai.com/docs/api-reference/chat/create; `/completions` for r
 import json
 import time
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
-from tasks.teacher.errors import FatalError, NotUnderstood, RequestError, TransientError, UnreachableError
+from tasks.teacher.errors import (
+    FatalError,
+    NoLikelihoods,
+    NotUnderstood,
+    RequestError,
+    TransientError,
+    UnreachableError,
+)
+from tasks.teacher.parts import joined, parts
 from tasks.teacher.reading import read_response
 from tasks.teacher.request import Request, Response
 from tasks.teacher.scores import read_scores, sent
@@ -48,10 +57,25 @@ class ServerBackend:
     async def ask(self, request: Request) -> Response:
         """Send `request` once. Raises `RequestError`, `TransientError` or `FatalError`."""
         if request.is_scored:
-            address, content = sent(request, self.settings.url)
-        else:
-            path = "completions" if request.is_text else "chat/completions"
-            address, content = f"{self.settings.url}/{path}", request.body()
+            return joined([await self._score(part) for part in parts(request)])
+        path = "completions" if request.is_text else "chat/completions"
+        return await self._post(f"{self.settings.url}/{path}", request.body(), request)
+
+    async def _score(self, part: Request) -> Response:
+        """How likely tokens are; where nothing is told of one, it is looked up among all."""
+        try:
+            return await self._post(*sent(part, self.settings.url), part)
+        except NoLikelihoods as error:
+            if not part.by_prefix:
+                raise
+            try:
+                return await self._post(*sent(part, self.settings.url, among_all=True), part)
+            except TransientError:
+                raise
+            except RequestError:
+                raise error from None
+
+    async def _post(self, address: str, content: dict[str, Any], request: Request) -> Response:
         try:
             async with self._session.post(address, json=content, allow_redirects=False) as reply:
                 body = await reply.read()

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from tasks.core.settings import SECRET
 from tasks.core.settings import Settings as Section
 
-Form = Literal["prompt_logprobs", "echo", "generate"]
+Form = Literal["prompt_logprobs", "echo", "generate", "next_token"]
 """How a server is asked how likely it finds tokens: `tasks.teacher.scores` has each."""
 
 HUGGING_FACE = "https://router.huggingface.co/v1"

@@ -4,6 +4,7 @@ Everything that the trainers of the installed trl and transformers know is in on
 their fields, so that an argument which a new version brings is refused until somebody has looked at what it does.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -166,6 +167,8 @@ def check_arguments(value: dict[str, Any]) -> dict[str, Any]:
     for name in sorted(value):
         if reason := why_not(name):
             raise ValueError(f"{name} is not offered: {reason}")
+        if isinstance(value[name], float) and not math.isfinite(value[name]):
+            raise ValueError(f"{name} is {value[name]}, but must be a finite number")
     return value
 
 

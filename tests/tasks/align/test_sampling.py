@@ -1,6 +1,7 @@
 """Answers that the model gives in training: from the templated ids, worth what is asked for, to the same bytes."""
 
 import json
+import math
 import shutil
 from functools import partial
 from pathlib import Path
@@ -130,6 +131,38 @@ def test_what_answers_are_worth(project: Paths) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return True", None),
+        ("import numpy; return numpy.float32(1)", None),
+        ("import torch; return torch.tensor([1.0])", None),
+        ("return [1.0, 1.0]", r"returns \[1\.0, 1\.0\] for the answer 'ls'; return a finite number"),
+        ("import torch; return torch.ones(2)", "returns tensor"),
+        ("return '1'", "returns '1' for"),
+        ("return None", "returns None for"),
+        ("return 10 ** 400", "returns 10"),
+        ("return float('nan')", "returns nan for"),
+        ("yield 1.0", "returns <generator"),
+        ("raise KeyError(3)", "fails on the answer 'ls': KeyError: 3"),
+        ("raise SystemExit(3)", "fails on the answer 'ls': SystemExit: 3"),
+    ],
+)
+def test_a_reward_is_one_finite_number(tmp_path: Path, body: str, message: str | None) -> None:
+    from tasks.align.rewards import reward_functions
+
+    paths = Paths(tmp_path)
+    paths.guides.mkdir(parents=True)
+    (paths.guides / "mine.py").write_text(f"def worth(prompt, answer, reference):\n    {body}\n")
+    chosen = settings_with(rewards=[{"kind": "function", "name": "mine.py:worth"}])
+    (function,) = reward_functions(chosen, paths, tiny.tokenizer())
+    if message is None:
+        assert function(prompts=[[5]], completions=["ls"], reference=["ls"]) == [1.0]
+        return
+    with pytest.raises(InputError, match=message):
+        function(prompts=[[5]], completions=["ls"], reference=["ls"])
+
+
+@pytest.mark.parametrize(
     ("values", "error", "message"),
     [
         ({"rewards": [{"kind": "function", "name": "none.py:f"}]}, InputError, r"none\.py: align\.rewards\.0\.name"),
@@ -155,6 +188,8 @@ def test_what_does_not_fit_is_told_as_a_sentence(
         ({"objective": "bco"}, r"trl 1\.16 no longer has BCO; use dpo with arguments"),
         ({"objective": "gkd"}, "needs the key teacher"),
         ({"rewards": []}, "needs rewards"),
+        ({"rewards": [{"kind": "exact_match", "weight": 0}]}, "every reward has the weight 0"),
+        ({"arguments": {"beta": math.nan}}, "beta is nan, but must be a finite number"),
         ({"rewards": [{"kind": "pattern"}]}, "needs the key pattern"),
         ({"rewards": [{"kind": "pattern", "pattern": "("}]}, "not a regular expression"),
         ({"rewards": [{"kind": "exact_match", "name": "x"}]}, "name has no effect"),
@@ -178,7 +213,7 @@ def test_a_reward_model_of_other_tokens_is_refused(project: Paths) -> None:
     coder.add_tokens(["<|more|>"])
     model = project.guides / "teacher"
     coder.save_pretrained(model)
-    with pytest.raises(InputError, match="the tokens of this reward model are not those of the base"):
+    with pytest.raises(InputError, match="the tokens of this model are not those of the base"):
         reward_functions(settings_with(rewards=[{"kind": "model", "name": "teacher"}]), project, tiny.tokenizer())
 
 

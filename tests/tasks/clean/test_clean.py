@@ -441,6 +441,15 @@ def test_a_list_that_nests_beyond_reason_is_refused_before_it_fills_the_memory(p
     assert cleaned(paths, validation_share=0)["train"]
 
 
+@pytest.mark.parametrize("target", ["gone.jsonl", "link.jsonl"])
+def test_a_link_that_leads_nowhere_is_no_file_to_pass_over(paths: Paths, target: str) -> None:
+    put(paths, "rows.jsonl", chat("train", split="train"), chat("this is it", split="test"))
+    link = paths.root / "input" / "link.jsonl"
+    link.symlink_to(link.with_name(target))
+    with pytest.raises(InputError, match=r"input/link\.jsonl: this link leads to no file; restore the file"):
+        cleaned(paths)
+
+
 def test_a_folder_without_data_is_told_with_what_it_holds(paths: Paths) -> None:
     (paths.root / "input" / "rows.xlsx").touch()
     with pytest.raises(InputError, match=r"no data file in this folder \(there are rows\.xlsx\)"):

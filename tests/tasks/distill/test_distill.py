@@ -185,7 +185,8 @@ def test_a_check_asks_a_server_that_is_there_and_no_other(templated: Paths, monk
         monkeypatch.delenv("NO_SUCH_KEY", raising=False)  # a Prefect Secret may have it
         teacher = {**settings(server.base_url).model_dump()["teacher"], "key_variable": "NO_SUCH_KEY"}
         distill.validate(settings(server.base_url, teacher=teacher), templated)
-        assert [asked.path for asked in server.asked] == ["/v1/completions", "/v1/completions", "/generate"]
+        forms = [["/v1/completions"], ["/v1/completions"], ["/generate"], ["/v1/completions"] * 2]
+        assert [[asked.path] for asked in server.asked] == [[path] for form in forms for path in form]
     distill.validate(settings(server.base_url), templated)  # gone
     with teacher_server(lambda asked: Reply(body=b"<html>")) as server, pytest.raises(InputError, match="base_url"):
         distill.validate(settings(server.base_url), templated)
@@ -262,12 +263,23 @@ def generated(asked: Asked) -> Reply:
 
 
 def llama(asked: Asked) -> Reply:
-    """As llama.cpp's server: likelihoods of what it answers, and none of a prompt."""
+    """As llama.cpp's server: likelihoods of what it answers, which a bias may choose, and none of a prompt."""
     if asked.path != "/v1/completions":
         return Reply(status=404, body=b'{"error": {"message": "File Not Found"}}')
-    token = {"id": 7, "token": "x", "bytes": [120], "logprob": -0.1, "top_logprobs": []}
+    (answered,) = asked.body.get("logit_bias", {"7": 0})
+    told = [{"id": 5, "token": "x", "logprob": -0.2}, {"id": 6, "token": "y", "logprob": -3.0}]
+    token = {"id": int(answered), "token": "", "bytes": [], "logprob": -4.0, "top_logprobs": told}
     choice = {"index": 0, "text": "x", "finish_reason": "length", "logprobs": {"content": [token]}}
     usage = {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3}
+    return Reply(body=json.dumps({"choices": [choice], "usage": usage}).encode())
+
+
+def mute(asked: Asked) -> Reply:
+    """A server that answers, and tells no likelihoods."""
+    if asked.path != "/v1/completions":
+        return Reply(status=404, body=b'{"error": {"message": "File Not Found"}}')
+    usage = {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3}
+    choice = {"index": 0, "text": "x", "finish_reason": "length", "logprobs": None}
     return Reply(body=json.dumps({"choices": [choice], "usage": usage}).encode())
 
 
@@ -297,11 +309,13 @@ def test_other_forms_tell_the_same(templated: Paths, form: str, answer: Any) -> 
         ("prompt_logprobs", generated, "and it does by generate; set distill.form to generate"),
         ("generate", vllm_alone, "and it does by prompt_logprobs; set distill.form to prompt_logprobs"),
         ("prompt_logprobs", vllm_alone, r"refuses 2 tokens per position .*max allowed.*lower distill\.top"),
-        ("prompt_logprobs", llama, r"no likelihoods of a prompt's tokens when it is asked by prompt.*teacher"),
-        ("echo", llama, "no likelihoods of a prompt's tokens when it is asked by echo"),
-        ("generate", llama, "has no 't', or the URL is wrong"),
+        ("prompt_logprobs", llama, "and it does by next_token; set distill.form to next_token"),
+        ("next_token", vllm_alone, "and it does by prompt_logprobs; set distill.form to prompt_logprobs"),
+        ("prompt_logprobs", mute, r"no likelihoods of a prompt's tokens when it is asked by prompt.*teacher"),
+        ("next_token", mute, "no likelihoods of a prompt's tokens when it is asked by next_token"),
+        ("generate", mute, "has no 't', or the URL is wrong"),
     ],
-    ids=["sglang", "vllm", "top", "llama", "llama-echo", "llama-generate"],
+    ids=["sglang", "vllm", "top", "llama", "vllm-next", "mute", "mute-next", "mute-generate"],
 )  # fmt: skip
 def test_a_check_names_the_form_that_a_server_knows(templated: Paths, form: str, answer: Any, message: str) -> None:
     with teacher_server(answer) as server, pytest.raises(TemperError, match=message):

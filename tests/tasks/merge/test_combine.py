@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tasks.core.errors import InputError, ModelError
 from tasks.core.paths import Paths
@@ -46,7 +47,9 @@ def by_peft(paths: Paths, combine: Combine) -> Any:
 def test_as_peft_combines_them(project: Paths, method: Any) -> None:
     from transformers import AutoModelForCausalLM
 
-    combine = Combine(weights={"trained": 0.7, "other": 0.5}, method=method, density=0.6, rank=6)
+    acting = {"density": 0.6} if method.startswith(("ties", "dare")) else {}
+    acting |= {"rank": 6} if method.endswith("svd") else {}
+    combine = Combine.model_validate({"weights": {"trained": 0.7, "other": 0.5}, "method": method, **acting})
     run(Settings(combine=combine), project)
     with torch.no_grad():
         logits = AutoModelForCausalLM.from_pretrained(project.merged)(torch.tensor([IDS])).logits
@@ -59,7 +62,23 @@ def test_a_name_without_a_folder(project: Paths) -> None:
     with pytest.raises(InputError, match=r"data/adapters/missing is neither an adapter nor a model; found: other\."):
         run(Settings(combine=Combine(weights={"trained": 1.0, "missing": 1.0})), project)
     with pytest.raises(InputError, match="does not name `trained`"):
-        run(Settings(combine=Combine(weights={"other": 1.0})), project)
+        run(Settings(combine=Combine(weights={"other": 1.0, "more": 1.0})), project)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"weights": {"trained": 1.0}}, "names fewer than two"),
+        ({"weights": {"trained": 0.0, "other": 0.0}}, "every weight is 0"),
+        ({"weights": {"trained": 1.0, "other/": 1.0}}, "string_pattern_mismatch"),
+        ({"density": 0.3, "method": "linear"}, "density has no effect on the method linear"),
+        ({"rank": 4, "method": "ties"}, "rank has no effect on the method ties"),
+        ({"seed": 1}, "seed has no effect on the method svd"),
+    ],
+)
+def test_keys_without_effect_and_weights_of_nothing(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Combine.model_validate({"weights": {"trained": 1.0, "other": 1.0}, **values})
 
 
 def test_ranks_that_differ(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ LACK = "1 of 4 test rows have the answer 'd', which the metric's choices lack"
         ([str(number % 1001) for number in range(2002)], [], {}, "the test rows have 1,001 different answers"),
         (["Lost card", "top up"] * 4, ["lost card"], {}, "the answers 'Lost card' and 'lost card' differ only in case"),
         (["top_up", "b", "b"], ["top-up", "top up"], {}, "'top-up' and 'top_up' differ only in case, spaces"),
+        (["up", "b", "b"], ["up\u200b", "\uff55\uff50"], {}, "characters that cannot be seen"),
         (["C", "C++", "C#"] * 3, [], {}, None),
         (["C", "c"] * 3, [], {"choices": ["C", "c"]}, None),
         (["a", "a"], ["a", "b"], {}, "the test rows all have the answer 'a', but one class"),

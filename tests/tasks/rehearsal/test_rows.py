@@ -232,3 +232,15 @@ def test_flags_that_are_neither_0_nor_1(check: Callable[..., Said], wrong: int) 
 def test_answers_that_are_texts_are_no_classes(check: Callable[..., Said]) -> None:
     errors, _ = check(GOOD, train={"objective": "classify"})
     assert "different answers in" in errors[0]
+
+
+@pytest.mark.parametrize(
+    ("metric", "expected"), [("exact_match", ["each of 4 rows is a text or an answer rated bad"]), ("perplexity", [])]
+)
+def test_texts_are_asked_by_their_likelihood_alone(
+    check: Callable[..., Said], metric: str, expected: list[str]
+) -> None:
+    pages = [{"text": f"A page on {name}, which starts and stops."} for name in "abcdefghijkl"]
+    errors, _ = check(pages, template={"chat_template": "plain"}, evaluate={"metrics": [{"kind": metric}]})
+    assert len(errors) == len(expected)
+    assert all(part in error and error.startswith("data/") for part, error in zip(expected, errors, strict=True))

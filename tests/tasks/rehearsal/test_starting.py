@@ -130,8 +130,26 @@ def test_a_reward_model_of_other_tokens(bases: Path, tmp_path: Path, monkeypatch
         align = {"objective": "grpo", "rewards": rewards}
         said = refusals(bases / "llama", template=template, align=align)
         assert len(said) == count
-        assert all("the tokens of this reward model are not those of the base" in one for one in said)
+        assert all("the tokens of this model are not those of the base" in one for one in said)
         assert refusals(bases / "llama", template=template, align={"objective": "dpo", "rewards": rewards}) == []
+
+
+def test_values_and_a_teacher_with_the_vocabulary_of_the_base(
+    bases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(bases / "llama", "data/guides/other")
+    tiny.model(Path("data/guides/wide"), vocabulary=len(tiny.tokenizer()) + 8)
+    for align, template, expected in (
+        ({"objective": "ppo", "value": "other"}, {}, []),
+        ({"objective": "ppo", "value": "other"}, NEW, ["the tokens of this model are not those of the base"]),
+        ({"objective": "gkd", "teacher": "other"}, {}, []),
+        ({"objective": "gkd", "teacher": "wide"}, {}, ["a vocabulary of 328 and the base one of 320"]),
+        ({"objective": "gold", "teacher": "wide"}, {}, []),
+    ):
+        said = refusals(bases / "llama", template=template, align=align)
+        assert len(said) == len(expected)
+        assert all(part in one for part, one in zip(expected, said, strict=True))
 
 
 def test_a_check_asks_for_it(bases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
