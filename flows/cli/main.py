@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "stages", nargs="*", metavar="STAGE", help="run only this stage and those it depends on; default: every stage"
     )
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"change {PATHS.params} before")
-    run.add_argument("--recipe", type=Path, metavar="FILE", help="a YAML file with values that override the defaults")
+    run.add_argument("--recipe", type=Path, metavar="FILE", help="start again from the defaults, with this YAML file over them")
     run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run stages even if nothing changed")
     run.add_argument(
         "--jobs", type=_count, metavar="N", help="stages to run at once; default: as many as the machine allows"

@@ -5,8 +5,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.history.hub_access import check_access, gated_base, unreachable
+from flows.history.hub_access import check_access, gated_base
 from tasks.core.errors import InputError, MachineError, SettingsError
+from tasks.core.hub import unreachable
 from tasks.core.json_files import read_object
 from tasks.core.paths import PATHS
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tasks.core.errors import InputError, MachineError
+from tasks.core.hub import unreachable
 
 WRITING = {"write", "admin", "contributor"}
 """Roles of a member that may add a repository to an organisation."""
@@ -43,13 +44,6 @@ def check_access(hub: Any, repository: str, private: bool) -> list[str]:
     if getattr(known, "gated", False):
         notes.append(f"{repository} is gated: readers must request access")
     return notes
-
-
-def unreachable() -> tuple[type[Exception], ...]:
-    """What the hub's library raises where nobody answers: the system's errors, and those of its HTTP client."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    return (OSError, *(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"))
 
 
 def gated_base(hub: Any, base: dict[str, Any]) -> str:

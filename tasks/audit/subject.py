@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.core.errors import InputError, TemperError, advice, is_fault
+from tasks.core.hub import reason, unreachable
 
 BAD_USE = 2
 """Exit code for what cannot be looked at."""
@@ -162,7 +163,7 @@ def tokenizer_folder(name: str) -> Path:
     if Path(name).exists() or name.startswith((".", "/")) or name.count("/") > 1:
         raise TemperError(f"{name}: no such folder with a tokenizer.")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     wanted = ["tokenizer*", "*.jinja", "*.model", "config.json", "generation_config.json", "special_tokens_map.json"]
     try:
@@ -171,6 +172,8 @@ def tokenizer_folder(name: str) -> Path:
         pass
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TemperError(f"{name}: no local folder, and the hub cannot give it ({reason}).") from None
+    except (HFValidationError, *unreachable()) as error:
+        raise TemperError(
+            f"{name}: there is no such folder here, and it cannot be downloaded ({reason(error)}); give the folder of "
+            "a tokenizer or model, or ORGANISATION/NAME of one on the hub."
+        ) from None

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.core.errors import InputError, ModelError
 from tasks.core.files import fingerprint, sha256
+from tasks.core.hub import reason, unreachable
 from tasks.core.json_files import read_as
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
@@ -108,7 +109,7 @@ def hub_folder(name: str, revision: str) -> Path:
     Raises `ModelError` where it can be had neither from the cache nor from the hub.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
@@ -117,28 +118,27 @@ def hub_folder(name: str, revision: str) -> Path:
         pass
     try:
         return Path(str(snapshot_download(name, revision=revision, allow_patterns=wanted)))
-    except (HfHubHTTPError, OSError) as error:
-        raise _unreachable(name, revision, error) from None
+    except unreachable() as error:
+        raise _not_there(name, revision, error) from None
 
 
 def check_hub(name: str, revision: str) -> None:
     """Raise `ModelError` where a hub model is neither in the local cache nor offered by the hub; downloads nothing."""
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         snapshot_download(name, revision=revision, local_files_only=True)
     except LocalEntryNotFoundError:
         try:
             HfApi().model_info(name, revision=revision, timeout=10)
-        except (HfHubHTTPError, OSError) as error:
-            raise _unreachable(name, revision, error) from None
+        except unreachable() as error:
+            raise _not_there(name, revision, error) from None
 
 
-def _unreachable(name: str, revision: str, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())[:300]
+def _not_there(name: str, revision: str, error: Exception) -> ModelError:
     return ModelError(
-        f"base.hub: {name}@{revision} is not in the local cache and cannot be downloaded ({reason}); check the "
+        f"base.hub: {name}@{revision} is not in the local cache and cannot be downloaded ({reason(error)}); check the "
         "name, the revision, the network and, for gated models, HF_TOKEN; or give a local folder as base.folder."
     )
 
