@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tasks.core.arguments import whole
 from tasks.core.errors import InputError, TemperError, advice, is_fault
 from tasks.core.hub import reason, unreachable
 
@@ -41,7 +42,7 @@ def declare(command: argparse.ArgumentParser) -> None:
         "--chat-template", metavar="FILE", help="a template by name or file, instead of the tokenizer's"
     )
     command.add_argument(
-        "--max-length", type=_length, metavar="N", help="longest row, tokens; default: the tokenizer's"
+        "--max-length", type=whole(2, "tokens"), metavar="N", help="longest row, tokens; default: the tokenizer's"
     )
     command.add_argument(
         "--column",
@@ -150,12 +151,6 @@ def _limit(base: Path | None, coder: Any, asked: int | None) -> tuple[int | None
         return None, ""
 
 
-def _length(text: str) -> int:
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError("a whole number of tokens, at least 2")
-    return int(text)
-
-
 def tokenizer_folder(name: str) -> Path:
     """A local folder, or that of a model in the hub's cache, downloaded where it is not there."""
     if Path(name).is_dir():
@@ -165,6 +160,7 @@ def tokenizer_folder(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
+    refusals: tuple[type[Exception], ...] = (HFValidationError, *unreachable())
     wanted = ["tokenizer*", "*.jinja", "*.model", "config.json", "generation_config.json", "special_tokens_map.json"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
@@ -172,7 +168,7 @@ def tokenizer_folder(name: str) -> Path:
         pass
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HFValidationError, *unreachable()) as error:
+    except refusals as error:
         raise TemperError(
             f"{name}: there is no such folder here, and it cannot be downloaded ({reason(error)}); give the folder of "
             "a tokenizer or model, or ORGANISATION/NAME of one on the hub."

@@ -147,8 +147,9 @@ def _ask_embedder(
     paths.scratch(f"evaluate-{candidate}").mkdir(parents=True, exist_ok=True)
     engine = ranking.RankingEngine(ranking.load_embedder(folders), folders[-1], settings, candidate)
     file = paths.rows("test")
-    questions = engine.questions(held_out, file)
-    ranked = engine.ranked(held_out, questions, ranking.held_out_corpus(paths), file)
+    pairs = [ranking.pair_of(row, file) for row in held_out]
+    questions = engine.questions(held_out, pairs)
+    ranked = engine.ranked(pairs, questions, ranking.held_out_corpus(paths))
     likelihoods: dict[str, list[dict[str, Any] | None]] = {metric.column: [*ranked] for metric in settings.metrics}
     return CandidateAnswers([*questions], ranking.as_answers(ranked), likelihoods, 0, ReasoningReader(), CallReader())
 
