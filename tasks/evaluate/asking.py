@@ -69,8 +69,8 @@ def ask_model(
         return _ask_embedder(held_out, candidate, settings, paths, folders)
     if any(metric.asks == "rank" for metric in settings.metrics):
         raise SettingsError(
-            f"{paths.params}: evaluate.metrics: retrieval compares vectors, and {candidate} is no embedding model "
-            f"({MODULES} is missing in {folder}); set train.objective to embed, or ask another metric."
+            f"{paths.params}: evaluate.metrics: retrieval compares vectors, but {candidate} is not an embedding "
+            f"model ({MODULES} is missing in {folder}); set train.objective to embed, or use another metric."
         )
     tokenizer = candidates.chat_tokenizer(folder)
     model = candidates.load(candidate, settings, folders, tokenizer)

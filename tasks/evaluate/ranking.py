@@ -112,8 +112,8 @@ class RankingEngine:
         if cut:
             what = "questions" if query else "documents"
             print(
-                f"evaluate {self.candidate}: {counted(len(cut), what)} are longer than {self.embedder.length} tokens, "
-                "and are cut to them, as sentence-transformers does",
+                f"evaluate {self.candidate}: {counted(len(cut), what)} have more than {self.embedder.length} tokens, "
+                "and are truncated, as sentence-transformers does",
                 flush=True,
             )
             shorter = self.embedder.ids(self.tokenizer, [texts[place] for place in cut], query=query)
@@ -142,13 +142,13 @@ def check(candidate: str, settings: Settings) -> None:
     """Raise `SettingsError` where metrics or benchmarks ask of an embedding model what it cannot say."""
     if other := [metric.column for metric in settings.metrics if metric.asks != "rank"]:
         raise SettingsError(
-            f"{PATHS.params}: evaluate.metrics: {other[0]} looks at what a model writes, and {candidate} is an "
-            "embedding model; ask kind retrieval alone."
+            f"{PATHS.params}: evaluate.metrics: {other[0]} scores generated text, but {candidate} is an "
+            "embedding model; use the metric retrieval alone."
         )
     if settings.benchmarks and candidate in settings.benchmarked:
         raise SettingsError(
-            f"{PATHS.params}: evaluate.benchmarks ask a model that writes, and {candidate} is an embedding model; "
-            "remove it from evaluate.benchmarked."
+            f"{PATHS.params}: evaluate.benchmarks needs a model that generates text, but {candidate} is an embedding "
+            "model; remove it from evaluate.benchmarked."
         )
 
 
@@ -179,8 +179,8 @@ def pair_of(row: Row, file: Path) -> Texts:
     pair = texts({**row, "messages": row["messages"] if not row.get("chosen") else None})
     if pair is None:
         raise InputError(
-            f"{file}: the row {row['id']} is no question with an answer in words, which the metric retrieval searches "
-            "for; leave it out."
+            f"{file}: the row {row['id']} is not one question with a text as its answer, which the metric retrieval "
+            "needs; remove it from the test split."
         )
     return pair
 

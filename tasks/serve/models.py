@@ -89,8 +89,8 @@ def model(name: str, settings: Settings, paths: Paths) -> Model:
         )
     if is_embedder(folders[-1]):
         raise SettingsError(
-            f"{name} is an embedding model or its base, which writes nothing, so it cannot be served or talked to; use "
-            f"it as {PATHS.card} shows."
+            f"{name} is an embedding model or its base, which generates no text, so it cannot be served; use it as "
+            f"{PATHS.card} shows."
         )
     system = settings.system if name == "base_system" else ""
     return Model(name, tuple(folders), system)
