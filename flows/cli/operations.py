@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.core.arguments import whole
+from tasks.audit.arguments import whole
 from tasks.core.errors import MachineError, SettingsError, StageFailed
 from tasks.core.paths import PATHS
 from tasks.core.settings import hint

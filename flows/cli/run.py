@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from flows.system import signals
-from tasks.core.arguments import whole
+from tasks.audit.arguments import whole
 from tasks.core.errors import TemperError
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from tasks.core.arguments import whole
+from tasks.audit.arguments import whole
 from tasks.core.errors import SettingsError
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tasks.core.metric_names import metric_name
+from tasks.core.numbers import metric_name
 
 LEAVES = ("value", "low", "high", "n")
 

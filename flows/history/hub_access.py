@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from tasks.core.errors import InputError, MachineError
-from tasks.core.hub import unreachable
+from tasks.core.errors import InputError, MachineError, hub_faults
 
 WRITING = {"write", "admin", "contributor"}
 """Roles of a member that may add a repository to an organisation."""
@@ -25,7 +24,7 @@ def check_access(hub: Any, repository: str, private: bool) -> list[str]:
         raise InputError(f"you have no token for the hub: set HF_TOKEN to one with write access ({TOKENS}).") from None
     except HfHubHTTPError as error:
         raise _refused(error, "the token in HF_TOKEN", f"create one with write access ({TOKENS})") from None
-    except unreachable() as error:
+    except hub_faults() as error:
         raise MachineError(f"the hub at {hub.endpoint} cannot be reached: {error}.") from None
     _check_token(me, repository)
     try:
@@ -52,7 +51,7 @@ def gated_base(hub: Any, base: dict[str, Any]) -> str:
         return ""
     try:
         gated = hub.model_info(base["location"]).gated
-    except unreachable():
+    except hub_faults():
         return ""
     return f"the base {base['location']} is gated: its terms also apply to models made from it" if gated else ""
 

@@ -7,8 +7,7 @@ from typing import Any
 from flows.bridge import Outcome
 from flows.results import durations
 from flows.run.pruning import half_way
-from tasks.core.metric_names import metric_name
-from tasks.core.numbers import shown
+from tasks.core.numbers import metric_name, shown
 from tasks.core.paths import PATHS
 from tasks.evaluate.metrics.registry import explained
 from tasks.evaluate.settings import Metric

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.core.arguments import whole
-from tasks.core.errors import InputError, TemperError, advice, is_fault
-from tasks.core.hub import reason, unreachable
+from tasks.audit.arguments import whole
+from tasks.core.errors import InputError, TemperError, advice, hub_faults, hub_reason, is_fault
 
 BAD_USE = 2
 """Exit code for what cannot be looked at."""
@@ -160,7 +159,7 @@ def tokenizer_folder(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    refusals: tuple[type[Exception], ...] = (HFValidationError, *unreachable())
+    refusals: tuple[type[Exception], ...] = (HFValidationError, *hub_faults())
     wanted = ["tokenizer*", "*.jinja", "*.model", "config.json", "generation_config.json", "special_tokens_map.json"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
@@ -170,6 +169,6 @@ def tokenizer_folder(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except refusals as error:
         raise TemperError(
-            f"{name}: there is no such folder here, and it cannot be downloaded ({reason(error)}); give the folder of "
-            "a tokenizer or model, or ORGANISATION/NAME of one on the hub."
+            f"{name}: there is no such folder here, and it cannot be downloaded ({hub_reason(error)}); give the "
+            "folder of a tokenizer or model, or ORGANISATION/NAME of one on the hub."
         ) from None

@@ -7,8 +7,7 @@ from pydantic import BaseModel, Field
 
 from tasks.clean.formats import COMPRESSIONS, ENDINGS, MARKDOWN, ending
 from tasks.clean.settings import Part, Splits
-from tasks.core.errors import InputError, ModelError
-from tasks.core.hub import reason, unreachable
+from tasks.core.errors import InputError, ModelError, hub_faults, hub_reason
 from tasks.core.json_files import read_as
 from tasks.core.paths import Paths
 
@@ -74,10 +73,10 @@ def input_path(input: str, hub: str | None, paths: Paths) -> Path:
         pass
     try:
         return Path(str(snapshot_download(name, repo_type="dataset", revision=revision)))
-    except unreachable() as error:
+    except hub_faults() as error:
         raise ModelError(
-            f"clean.hub: {hub} is not in the local cache and cannot be downloaded ({reason(error)}); check the name, "
-            "the revision, the network and, for gated data sets, HF_TOKEN; or give local files as clean.input."
+            f"clean.hub: {hub} is not in the local cache and cannot be downloaded ({hub_reason(error)}); check the "
+            "name, the revision, the network and, for gated data sets, HF_TOKEN; or give local files as clean.input."
         ) from None
 
 

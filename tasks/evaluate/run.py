@@ -6,8 +6,7 @@ from typing import Any
 import torch
 
 from tasks.core.files import write_json, written
-from tasks.core.metric_names import metric_name
-from tasks.core.numbers import counted
+from tasks.core.numbers import counted, metric_name
 from tasks.core.paths import Paths
 from tasks.engine.chosen import chosen
 from tasks.evaluate import candidates

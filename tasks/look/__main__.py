@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from tasks.audit.arguments import whole
 from tasks.audit.subject import Subject, carry_out, declare, load, reading
-from tasks.core.arguments import whole
 from tasks.core.errors import TemperError
 from tasks.core.imports import collect_seldom, without_torch
 from tasks.core.library_warnings import tell_warnings

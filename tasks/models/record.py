@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.core.errors import InputError, ModelError
+from tasks.core.errors import InputError, ModelError, hub_faults, hub_reason
 from tasks.core.files import fingerprint, sha256
-from tasks.core.hub import reason, unreachable
 from tasks.core.json_files import read_as
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
@@ -118,7 +117,7 @@ def hub_folder(name: str, revision: str) -> Path:
         pass
     try:
         return Path(str(snapshot_download(name, revision=revision, allow_patterns=wanted)))
-    except unreachable() as error:
+    except hub_faults() as error:
         raise _not_there(name, revision, error) from None
 
 
@@ -132,14 +131,14 @@ def check_hub(name: str, revision: str) -> None:
     except LocalEntryNotFoundError:
         try:
             HfApi().model_info(name, revision=revision, timeout=10)
-        except unreachable() as error:
+        except hub_faults() as error:
             raise _not_there(name, revision, error) from None
 
 
 def _not_there(name: str, revision: str, error: Exception) -> ModelError:
     return ModelError(
-        f"base.hub: {name}@{revision} is not in the local cache and cannot be downloaded ({reason(error)}); check the "
-        "name, the revision, the network and, for gated models, HF_TOKEN; or give a local folder as base.folder."
+        f"base.hub: {name}@{revision} is not in the local cache and cannot be downloaded ({hub_reason(error)}); check "
+        "the name, the revision, the network and, for gated models, HF_TOKEN; or give a local folder as base.folder."
     )
 
 

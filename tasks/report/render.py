@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from tasks.core import numbers
-from tasks.core.metric_names import metric_name
+from tasks.core.numbers import metric_name
 from tasks.report.gather import RunResults
 from tasks.statistics.confusion import describe_confusion
 from tasks.statistics.effect import ratio

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from tasks.core import numbers
 from tasks.core.files import write_json, write_text
-from tasks.core.metric_names import metric_name
+from tasks.core.numbers import metric_name
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.pages.document import head

@@ -2,9 +2,9 @@
 
 import pytest
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.utils import hf_raise_for_status
+from huggingface_hub.utils._http import hf_raise_for_status
 
-from tasks.core.hub import reason, unreachable
+from tasks.core.errors import hub_faults, hub_reason
 
 CLOSED = "http://127.0.0.1:1"
 """Nobody listens there."""
@@ -23,9 +23,9 @@ def test_what_the_hub_answers(status: int, code: str, sentence: str) -> None:
     import httpx2
 
     request = httpx2.Request("GET", "https://hub.test/a/b")
-    with pytest.raises(unreachable()) as raised:
+    with pytest.raises(hub_faults()) as raised:
         hf_raise_for_status(httpx2.Response(status, headers={"X-Error-Code": code} if code else {}, request=request))
-    assert reason(raised.value) == sentence
+    assert hub_reason(raised.value) == sentence
 
 
 def test_no_network_is_said_in_one_line_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,13 +34,13 @@ def test_no_network_is_said_in_one_line_whoever_asks(monkeypatch: pytest.MonkeyP
         lambda: HfApi(endpoint=CLOSED).model_info("a/b"),  # its errors are not the system's
         lambda: snapshot_download("a/b", endpoint=CLOSED),
     ):
-        with pytest.raises(unreachable()) as raised:
+        with pytest.raises(hub_faults()) as raised:
             ask()
-        assert reason(raised.value) == "the hub cannot be reached: [Errno 111] Connection refused"
+        assert hub_reason(raised.value) == "the hub cannot be reached: [Errno 111] Connection refused"
 
 
 def test_the_switch_that_is_on_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(unreachable()) as raised:
+    with pytest.raises(hub_faults()) as raised:
         snapshot_download("a/b")
-    assert reason(raised.value) == "HF_HUB_OFFLINE is set"
+    assert hub_reason(raised.value) == "HF_HUB_OFFLINE is set"
