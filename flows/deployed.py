@@ -13,7 +13,8 @@ from flows.bridge import save
 from flows.finetune import RUNNER, carry_out
 from flows.params.form import UNCHANGED, Form, changed_settings
 from flows.params.model import change
-from flows.plan.preflight import LOCKED, check_stage_settings, quick
+from flows.plan.machine import LOCKED
+from flows.plan.preflight import check_stage_settings, quick
 from flows.results import artifacts, durations, pages
 from flows.results.decision import sentence
 from flows.run.elsewhere import Elsewhere

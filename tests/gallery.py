@@ -32,11 +32,12 @@ FACTS = "runs.json"
 
 HEAD = """# Gallery
 
-Finished runs, each with the report as it came out. Every candidate answered rows that no training saw; behind a score
-is its 95 % interval. Minutes are those that one core works; two cores take a little more than half. The base of 2
-million parameters is trained in the first run, and cached for those that follow.
+These are finished runs, each with its report, unedited. Scores are from held-out rows that training never saw, with
+their 95 % intervals. Minutes are CPU time of one core; on two cores a run takes a little more than half as long. The
+first run trains the base of 2 million parameters, and the others take it from the cache.
 
-`make gallery` makes all of it anew. GitHub shows the source of a report: open it from a clone, or from the site.
+`make gallery` runs all of them again. GitHub shows only the source of a report, so open reports from a clone or from
+the site.
 """
 
 LOWER = ", lower is better"
@@ -48,9 +49,9 @@ APACHE = "Apache-2.0"
 GRAMMAR = f"drawn from the grammar in `data/seed` ({APACHE})"
 SMALL_BASE = f"a Llama of 2 million parameters, trained from `data/seed` ({APACHE})"
 BESIDE = (
-    "The recipe takes model and texts from `../shared/data`, beside the clone; put yours there, or change its paths."
+    "The recipe reads model and texts from `../shared/data`, beside the clone; put yours there, or change the paths."
 )
-STORIES = "stories260K, 260,032 parameters, tells toddler stories (MIT, Andrej Karpathy)"
+STORIES = "stories260K, 260,032 parameters, trained on children's stories (MIT, Andrej Karpathy)"
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,14 @@ class Entry:
 ENTRIES = {
     "instructions": Entry(
         "Instructions",
-        "Turn a request in plain English into the docker command that does it: commands and phrasings that training "
-        "never saw.",
+        "Turn a request in plain English into the docker command for it. The held-out commands and phrasings were "
+        "never seen in training.",
         f"3,000 rows, {GRAMMAR}",
         SMALL_BASE,
     ),
     "public-data": Entry(
         "A public model and public rows",
-        "Docker commands again, from sentences that people wrote, by a model that knows nothing but stories.",
+        "Docker commands again, this time from sentences that people wrote, with a model that only knows stories.",
         "2,483 rows of NLDockercommands (MIT)",
         STORIES,
         "recipes/stories260k-docker.yaml",
@@ -94,7 +95,8 @@ ENTRIES = {
     ),
     "classifier": Entry(
         "A classifier",
-        "Would this request look, change or remove? Three classes, by a head; phrasings that training never saw.",
+        "Does this request look at something, change it or remove it? A classification head with three classes; the "
+        "held-out phrasings were never seen in training.",
         f"2,100 texts, {GRAMMAR}",
         SMALL_BASE,
         "examples/gallery/classifier.yaml",
@@ -111,7 +113,8 @@ ENTRIES = {
     ),
     "preferences": Entry(
         "Preferences (DPO)",
-        "Rows answer in two forms, `docker stop web` and `docker container stop web`; pairs say which one is wanted.",
+        "Training rows answer in two forms, `docker stop web` and `docker container stop web`. Preference pairs teach "
+        "the second.",
         f"1,575 rows and 431 pairs, {GRAMMAR}",
         SMALL_BASE,
         "examples/gallery/preferences.yaml",
@@ -120,7 +123,7 @@ ENTRIES = {
     ),
     "continued-pretraining": Entry(
         "Continued pretraining",
-        "Read a manual, and find other pages of it less surprising.",
+        "Train on pages of a manual, and measure the perplexity of other pages.",
         f"197 pages of the docs of docker/cli ({APACHE}, Docker Inc.)",
         STORIES,
         "recipes/continued-pretraining.yaml",
@@ -128,7 +131,7 @@ ENTRIES = {
     ),
     "ppo": Entry(
         "Reinforcement learning (PPO)",
-        "Go on from the tuned assistant, by nothing but a reward for answers that are right.",
+        "Train the tuned assistant further, with only a reward for correct answers.",
         f"3,000 rows, {GRAMMAR}",
         SMALL_BASE,
         "recipes/ppo.yaml",

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from flows.plan import preflight
+from flows.plan import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -88,7 +88,7 @@ def test_lock_holds_every_dependency_within_its_bounds() -> None:
 
 
 def test_every_python_that_is_promised_has_the_same_versions() -> None:
-    assert PYTHONS == ["3.11", "3.12", "3.13"] == list(preflight.PYTHONS)
+    assert PYTHONS == ["3.11", "3.12", "3.13"] == list(machine.PYTHONS)
     assert PROJECT["requires-python"] == ">=3.11,<3.14"
     versions = [locked("requirements.lock", python) for python in PYTHONS]
     for requirement in DECLARED:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tasks.audit.arguments import whole
 from tasks.core.errors import MachineError, SettingsError, StageFailed
 from tasks.core.paths import PATHS
 from tasks.core.settings import hint
@@ -23,7 +24,9 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     commands.add_parser("deploy", help=f"send {PATHS.deployments} to the server").set_defaults(act=_deploy)
 
     worker = commands.add_parser("worker", help="execute deployed runs in this folder")
-    worker.add_argument("--limit", type=int, metavar="N", help="runs at once; default: the limit of the deployments")
+    worker.add_argument(
+        "--limit", type=whole(1, "runs"), metavar="N", help="runs at once; default: the limit of the deployments"
+    )
     worker.add_argument(
         "--queue", action="append", default=[], metavar="NAME", help="execute the stages of this work queue instead"
     )
@@ -44,9 +47,9 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     sweep = commands.add_parser("sweep", help="run finetune for each combination of values; needs workers")
     sweep.add_argument("values", nargs="+", metavar="KEY=VALUE,VALUE", help="or KEY=LOW..HIGH, to draw from the range")
     how = sweep.add_mutually_exclusive_group()
-    how.add_argument("--random", type=int, metavar="N", help="N random combinations; default: all")
-    how.add_argument("--optuna", type=int, metavar="N", help="N combinations proposed by Optuna")
-    sweep.add_argument("--at-once", type=int, default=2, metavar="N", help="runs at a time; default: 2")
+    how.add_argument("--random", type=whole(1, "combinations"), metavar="N", help="N random combinations; default: all")
+    how.add_argument("--optuna", type=whole(1, "combinations"), metavar="N", help="N combinations proposed by Optuna")
+    sweep.add_argument("--at-once", type=whole(1, "runs"), default=2, metavar="N", help="runs at a time; default: 2")
     sweep.add_argument("--metric", help=f"path of the score in {PATHS.comparison}")
     sweep.add_argument("--minimize", action="store_true", help="lower is better")
     sweep.add_argument("--to-the-end", action="store_true", help="do not stop trials early")

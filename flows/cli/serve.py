@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from tasks.audit.arguments import whole
 from tasks.core.errors import SettingsError
 
 
@@ -15,7 +16,9 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     serve.add_argument("names", nargs="*", metavar="CANDIDATE", help="merged (default), adapter, base, a scheme, ...")
     serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, only this machine")
     serve.add_argument("--port", type=int, default=8000, help="default: 8000; 0 for any free port")
-    serve.add_argument("--rows", type=_count, default=8, metavar="N", help="held-out rows for the check; default: 8")
+    serve.add_argument(
+        "--rows", type=whole(1, "rows"), default=8, metavar="N", help="held-out rows for the check; default: 8"
+    )
     serve.add_argument("--system", metavar="TEXT", help="system prompt for requests without one")
     serve.add_argument("--anyway", action="store_true", help="serve even if answers differ")
     serve.add_argument("--check", metavar="URL", help="start no server; compare the one at URL with CANDIDATE")
@@ -62,12 +65,6 @@ def _chat(options: argparse.Namespace) -> int:
     if options.page:
         return _become("serve", *(options.names or ["merged", "base"]), "--port", "0", *system)
     return _become("chat", *options.names, "--temperature", str(options.temperature), *system)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("must be a whole number, at least 1")
-    return int(text)
 
 
 def _temperature(text: str) -> float:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from tasks.core.numbers import metric_name
+
 LEAVES = ("value", "low", "high", "n")
 
 
@@ -18,7 +20,7 @@ class Key(NamedTuple):
     def __str__(self) -> str:
         """As a column of a table is called."""
         task = f"{self.task}, " if self.task else ""
-        return f"{self.candidate} {task}{self.metric.replace('_', ' ')}"
+        return f"{self.candidate} {task}{metric_name(self.metric)}"
 
 
 class Score(NamedTuple):

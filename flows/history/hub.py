@@ -5,8 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.history.hub_access import check_access, gated_base, unreachable
-from tasks.core.errors import InputError, MachineError, SettingsError
+from flows.history.hub_access import check_access, gated_base
+from tasks.core.errors import InputError, MachineError, SettingsError, hub_faults
 from tasks.core.json_files import read_object
 from tasks.core.paths import PATHS
 
@@ -89,7 +89,7 @@ def push(upload: Upload, *, private: bool, endpoint: str | None = None) -> str:
         ) from None
     except RuntimeError as error:  # a file that could not be uploaded
         raise MachineError(f"the upload to {upload.repository} failed: {error}; run it again.") from None
-    except unreachable() as error:
+    except hub_faults() as error:
         raise MachineError(f"the hub cannot be reached: {error}.") from None
     return str(done.commit_url)
 

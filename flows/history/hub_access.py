@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tasks.core.errors import InputError, MachineError
+from tasks.core.errors import InputError, MachineError, hub_faults
 
 WRITING = {"write", "admin", "contributor"}
 """Roles of a member that may add a repository to an organisation."""
@@ -24,7 +24,7 @@ def check_access(hub: Any, repository: str, private: bool) -> list[str]:
         raise InputError(f"you have no token for the hub: set HF_TOKEN to one with write access ({TOKENS}).") from None
     except HfHubHTTPError as error:
         raise _refused(error, "the token in HF_TOKEN", f"create one with write access ({TOKENS})") from None
-    except unreachable() as error:
+    except hub_faults() as error:
         raise MachineError(f"the hub at {hub.endpoint} cannot be reached: {error}.") from None
     _check_token(me, repository)
     try:
@@ -45,20 +45,13 @@ def check_access(hub: Any, repository: str, private: bool) -> list[str]:
     return notes
 
 
-def unreachable() -> tuple[type[Exception], ...]:
-    """What the hub's library raises where nobody answers: the system's errors, and those of its HTTP client."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    return (OSError, *(kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"))
-
-
 def gated_base(hub: Any, base: dict[str, Any]) -> str:
     """What to say where the base is one of the hub that is gated; "" for others, and where nobody knows."""
     if base.get("kind") != "hub":
         return ""
     try:
         gated = hub.model_info(base["location"]).gated
-    except unreachable():
+    except hub_faults():
         return ""
     return f"the base {base['location']} is gated: its terms also apply to models made from it" if gated else ""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.bridge import LOCK, Item, StageRecord, find, parse
-from flows.plan.preflight import LOCKED
+from flows.plan.machine import LOCKED
 from flows.system.environment import environment
 from flows.system.git import git
 from flows.system.guardian import guarded

@@ -132,7 +132,7 @@ def mixed(conversion: Conversion, datasets: Sequence[Dataset]) -> None:
     if others := _others(folder, datasets):
         if by_turns:
             conversion.refuse(
-                datasets[0].key, ", ".join(others), f"they lie in {here(folder)} too, and clean.interleave wants each "
+                datasets[0].key, ", ".join(others), f"they are in {here(folder)} too, but clean.interleave needs every "
                 "file in a part of clean.mix: put the files of the mix into a folder of their own",
             )  # fmt: skip
         else:

@@ -8,6 +8,7 @@ from typing import Any
 from flows.migrate import axolotl, hosted, notebook, torchtune, trl
 from flows.migrate.conversion import Conversion
 from flows.migrate.llama_factory import keys as llama_factory
+from flows.params.model import model
 from tasks.core.errors import InputError
 from tasks.core.yaml_files import parse
 
@@ -76,6 +77,8 @@ def _read(path: Path, text: str, tool: str | None) -> tuple[dict[str, Any], str]
 def _recognised(value: Mapping[str, Any]) -> str:
     """The tool whose keys these are. Raises `ValueError` where no tool's are."""
     keys = set(value)
+    if keys and keys <= set(model().model_fields):
+        raise ValueError("these are temper's own settings: take them with `temper run --recipe`")
     component = any(isinstance(inner, Mapping) and "_component_" in inner for inner in value.values())
     if component:
         return "torchtune"

@@ -19,20 +19,6 @@ OPTIMIZERS = {
 }
 
 
-DATASETS = frozenset(
-    {
-        "alpaca",
-        "alpaca_cleaned",
-        "chat",
-        "instruct",
-        "slimorca",
-        "preference",
-        "stack_exchange_paired",
-        "text_completion",
-    }
-)
-
-
 def convert(given: Mapping[str, Any], conversion: Conversion) -> None:
     """Map every key of the file; a component's own keys too."""
     loss = _name(given.get("loss"))

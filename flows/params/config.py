@@ -13,7 +13,7 @@ from tasks.core.settings import load, read
 
 
 def differences(path: Path = PATHS.params) -> list[str]:
-    """A line for each key that is not at its default: `train.steps 300 -> 240`."""
+    """A line for each key that is not at its default: `train.steps 240 -> 500`."""
     return parameters(defaults(model()), load(model(), path).model_dump(mode="json"))
 
 

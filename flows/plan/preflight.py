@@ -1,37 +1,18 @@
 """What must be in place before a run, said all at once: `temper check`; `temper run` asks the quick part first."""
 
-import importlib.metadata
-import re
 import shutil
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.plan import own_packages
-from flows.system.resources import available_memory
-from tasks.core.errors import InputError, MachineError, SettingsError, TemperError, advice
+from flows.plan import machine, own_packages
+from tasks.core.errors import InputError, MachineError, SettingsError, TemperError
 from tasks.core.files import fingerprint, write_text
 from tasks.core.paths import PATHS, Paths
 
 if TYPE_CHECKING:
     from flows.params.model import Params
-
-PYTHONS = ("3.11", "3.12", "3.13")
-"""The Pythons that the locked versions are for."""
-
-LOCKED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "dvc", "prefect")
-"""Distributions whose version decides over results or over this program; compared with requirements.lock."""
-
-LOCK = PATHS.requirements
-
-DISK = 5 * 2**30
-"""Bytes of free disk below which a run is likely to fail."""
-
-MEMORY = 2 * 2**30
-"""Bytes of available memory below which a run is likely to fail."""
 
 _remarks: list[str] = []
 """What stages remarked when they were asked last."""
@@ -41,7 +22,7 @@ def quick() -> None:
     """Raise `MachineError` with the faults that can be found in an instant."""
     if problems := [
         fault
-        for check in (_python, _pipeline, _params, _late_refusals, _starts, _gguf, _engine, _cache)
+        for check in (machine.python, _pipeline, _params, _late_refusals, _starts, _gguf, _engine, machine.dvc_cache)
         for fault in _faults_of(check)
     ]:
         raise MachineError("\n".join(problems))
@@ -59,7 +40,7 @@ def check_stage_settings(
     from tasks.models.skeleton import configured_base
     from tasks.stages import needed
 
-    files, base = [str(PARAMS), str(LOCK)], configured_base()
+    files, base = [str(PARAMS), str(machine.LOCK)], configured_base()
     if base is not None:
         files += [str(base[1] / name) for name in ("config.json", "tokenizer_config.json", "chat_template.jinja")]
     texts = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in files]
@@ -83,10 +64,10 @@ def faults() -> list[str]:
     try:
         project()
     except TemperError as error:
-        return [*_faults_of(_python), str(error)]
+        return [*_faults_of(machine.python), str(error)]
     checks = (
-        _python, _versions, _pipeline, _params, _late_refusals, _starts, _refused, _base, _gguf, _engine, _disk,
-        _memory, _cache, _sharing, _data,
+        machine.python, machine.versions, _pipeline, _params, _late_refusals, _starts, _refused, _base, _gguf, _engine,
+        machine.free_disk, machine.free_memory, machine.dvc_cache, _sharing, _data,
     )  # fmt: skip
     return [fault for check in checks for fault in _faults_of(check)]
 
@@ -127,36 +108,6 @@ def _faults_of(check: Callable[[], Iterator[str]]) -> list[str]:
     except TemperError as error:
         faults += str(error).splitlines()
     return faults
-
-
-def _python() -> Iterator[str]:
-    here = ".".join(map(str, sys.version_info[:2]))
-    if here not in PYTHONS:
-        known = f"{', '.join(PYTHONS[:-1])} and {PYTHONS[-1]}"
-        yield (
-            f"Python {here} runs this, but the locked versions are for {known}; create the environment with one of "
-            "these."
-        )
-
-
-def _versions() -> Iterator[str]:
-    lock = LOCK
-    if not lock.is_file():
-        yield f"{LOCK} is missing, without which results cannot be rebuilt; restore it from git."
-        return
-    locked = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
-    for name in LOCKED:
-        if name not in locked:
-            continue
-        try:
-            installed = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            yield f"{name} is not installed; run: pip install --requirement {LOCK}"
-            continue
-        if installed.split("+")[0] != locked[name].split("+")[0]:
-            yield (
-                f"{name} {installed} is installed, {LOCK} says {locked[name]}; run: pip install --requirement {LOCK}"
-            )
 
 
 def _params() -> Iterator[str]:
@@ -274,33 +225,6 @@ def _engine() -> Iterator[str]:
 
     if (params := _read()) is not None:
         yield from faults(params.machine)
-
-
-def _disk() -> Iterator[str]:
-    free = shutil.disk_usage(Path()).free
-    if free < DISK:
-        yield f"{free / 2**30:.1f} GiB are free on this disk, {DISK / 2**30:.0f} are recommended; free some space."
-
-
-def _memory() -> Iterator[str]:
-    free = available_memory()
-    if free < MEMORY:
-        yield (
-            f"{free / 2**30:.1f} GiB of memory are available, {MEMORY / 2**30:.0f} are recommended; close other "
-            "programs."
-        )
-
-
-def _cache() -> Iterator[str]:
-    from flows.bridge import cache
-
-    folder = cache()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        yield f"DVC's cache cannot be written: {advice(error)} Or choose another: dvc cache dir FOLDER"
 
 
 def _sharing() -> Iterator[str]:

@@ -28,7 +28,9 @@ def sentence() -> str | None:
 def allowed(decided: dict[str, Any] | None, revision: str, *, force: bool) -> dict[str, Any]:
     """The decision `decided` at `revision` if it allows promotion, or is overruled; raises otherwise."""
     if decided is None:
-        raise MachineError(f"{revision} has no {PATHS.decided}; check it out, run `temper run`, and commit.")
+        raise MachineError(
+            f"{revision} has no decision ({PATHS.decided}); run `temper run` at this commit, and commit the result."
+        )
     if not decided["promote"] and not force:
         raise CheckFailed(f"{revision} cannot be promoted: {decided['reason']}")
     return decided

@@ -7,7 +7,7 @@ from typing import Any
 from flows.bridge import Outcome
 from flows.results import durations
 from flows.run.pruning import half_way
-from tasks.core.numbers import shown
+from tasks.core.numbers import metric_name, shown
 from tasks.core.paths import PATHS
 from tasks.evaluate.metrics.registry import explained
 from tasks.evaluate.settings import Metric
@@ -41,12 +41,12 @@ def rows() -> list[dict[str, Any]]:
         score = scores[metric]
         row = {
             "candidate": name,
-            metric.replace("_", " "): _shown(score, "value"),
+            metric_name(metric): _shown(score, "value"),
             "95 % interval": f"{_shown(score, 'low')} - {_shown(score, 'high')}",
             "rows": shown(score["n"]),
         }
         others = {name: value for name, value in scores.items() if name not in (metric, "slices")}
-        row |= {name.replace("_", " "): _shown(value, "value") for name, value in others.items()}
+        row |= {metric_name(name): _shown(value, "value") for name, value in others.items()}
         for part, values in scores.get("slices", {}).items():
             row[part.replace("_", " ")] = _shown(values[metric], "value")
         table.append(row)
@@ -77,7 +77,7 @@ def legend() -> list[str]:
         metrics = [Metric.model_validate(one) for one in json.loads(file.read_text())["metrics"]]
     except (ValueError, KeyError, TypeError):  # of another version, whose metrics are not those of this one
         return []
-    return [f"{metric.column.replace('_', ' ')}: {explained(metric)}" for metric in metrics]
+    return [f"{metric_name(metric.column)}: {explained(metric)}" for metric in metrics]
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, float]]:

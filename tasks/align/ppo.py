@@ -43,20 +43,21 @@ CHECKS = {
 class PPOConfig(RLOOConfig):  # type: ignore[misc]
     """The arguments of RLOO, and those that trl's PPO had under the same names."""
 
-    gamma: float = field(default=1.0, metadata={"help": "What a reward one token later is worth, 0 to 1."})
-    lam: float = field(default=0.95, metadata={"help": "Lambda of the generalised advantages, 0 to 1."})
-    vf_coef: float = field(default=0.1, metadata={"help": "What the loss of the values is multiplied by."})
-    cliprange_value: float = field(default=0.2, metadata={"help": "Largest change of a value that is followed."})
+    gamma: float = field(default=1.0, metadata={"help": "Discount of a reward per token, 0 to 1."})
+    lam: float = field(default=0.95, metadata={"help": "Lambda of generalised advantage estimation (GAE), 0 to 1."})
+    vf_coef: float = field(default=0.1, metadata={"help": "Weight of the value loss."})
+    cliprange_value: float = field(default=0.2, metadata={"help": "Clip range of the value loss."})
     kl_target: float | None = field(
         default=None,
-        metadata={"help": "Divergence from the reference, in nats an answer, to which `beta` adapts; None: it stays."},
+        metadata={"help": "Target KL from the reference, in nats per answer, that `beta` adapts to; None: fixed."},
     )
-    kl_horizon: int = field(default=10000, metadata={"help": "Answers in which `beta` changes by a fifth at most."})
+    kl_horizon: int = field(default=10000, metadata={"help": "Answers over which `beta` changes by at most a fifth."})
     value_learning_rate: float | None = field(
-        default=None, metadata={"help": "Peak learning rate of what tells values; None: that of the policy."}
+        default=None, metadata={"help": "Peak learning rate of the value model; None: that of the policy."}
     )
     normalize_advantages: bool = field(
-        default=True, metadata={"help": "Whether advantages have mean 0 and deviation 1 over the tokens of a round."}
+        default=True,
+        metadata={"help": "Whether to normalise advantages to mean 0 and deviation 1 over the tokens of a round."},
     )
 
     def __post_init__(self) -> None:
@@ -71,7 +72,7 @@ class PPOConfig(RLOOConfig):  # type: ignore[misc]
 
 
 class PPO(OwnLoss, Grouped, RLOOTrainer):  # type: ignore[misc]
-    """The policy and what tells values, trained together on answers of the policy."""
+    """The policy and its value model, trained together on answers of the policy."""
 
     args: Any
     model: Any

@@ -38,5 +38,6 @@ def render(report: dict[str, Any]) -> str:
     for line in columns.lines(report["shapes"]):
         lines += textwrap.wrap(line, WIDTH, subsequent_indent=" " * 9)
     errors = [finding["check"] for finding in report["findings"] if finding["severity"] == "error"]
-    lines.append(f"{len(errors)} checks fail: {', '.join(errors)}" if errors else "Every check passes.")
+    verdict = f"{counted(len(errors), 'checks')} {'fails' if len(errors) == 1 else 'fail'}: {', '.join(errors)}"
+    lines.append(verdict if errors else "Every check passes.")
     return "\n".join("".join(sign if sign.isprintable() else "?" for sign in line) for line in lines)

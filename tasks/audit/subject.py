@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.core.errors import InputError, TemperError, advice, is_fault
+from tasks.audit.arguments import whole
+from tasks.core.errors import InputError, TemperError, advice, hub_faults, hub_reason, is_fault
 
 BAD_USE = 2
 """Exit code for what cannot be looked at."""
@@ -40,7 +41,7 @@ def declare(command: argparse.ArgumentParser) -> None:
         "--chat-template", metavar="FILE", help="a template by name or file, instead of the tokenizer's"
     )
     command.add_argument(
-        "--max-length", type=_length, metavar="N", help="longest row, tokens; default: the tokenizer's"
+        "--max-length", type=whole(2, "tokens"), metavar="N", help="longest row, tokens; default: the tokenizer's"
     )
     command.add_argument(
         "--column",
@@ -149,12 +150,6 @@ def _limit(base: Path | None, coder: Any, asked: int | None) -> tuple[int | None
         return None, ""
 
 
-def _length(text: str) -> int:
-    if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError("a whole number of tokens, at least 2")
-    return int(text)
-
-
 def tokenizer_folder(name: str) -> Path:
     """A local folder, or that of a model in the hub's cache, downloaded where it is not there."""
     if Path(name).is_dir():
@@ -162,8 +157,9 @@ def tokenizer_folder(name: str) -> Path:
     if Path(name).exists() or name.startswith((".", "/")) or name.count("/") > 1:
         raise TemperError(f"{name}: no such folder with a tokenizer.")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
+    refusals: tuple[type[Exception], ...] = (HFValidationError, *hub_faults())
     wanted = ["tokenizer*", "*.jinja", "*.model", "config.json", "generation_config.json", "special_tokens_map.json"]
     try:
         return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
@@ -171,6 +167,8 @@ def tokenizer_folder(name: str) -> Path:
         pass
     try:
         return Path(snapshot_download(name, allow_patterns=wanted))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TemperError(f"{name}: no local folder, and the hub cannot give it ({reason}).") from None
+    except refusals as error:
+        raise TemperError(
+            f"{name}: there is no such folder here, and it cannot be downloaded ({hub_reason(error)}); give the "
+            "folder of a tokenizer or model, or ORGANISATION/NAME of one on the hub."
+        ) from None

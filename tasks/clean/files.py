@@ -7,12 +7,15 @@ from pydantic import BaseModel, Field
 
 from tasks.clean.formats import COMPRESSIONS, ENDINGS, MARKDOWN, ending
 from tasks.clean.settings import Part, Splits
-from tasks.core.errors import InputError, ModelError
+from tasks.core.errors import InputError, ModelError, hub_faults, hub_reason
 from tasks.core.json_files import read_as
 from tasks.core.paths import Paths
 
 BESIDE = frozenset(
-    {"ledger.json", "settings.json", "left_out.jsonl", "state.json", "dataset_info.json", "dataset_dict.json"}
+    {
+        *("ledger.json", "profile.json", "settings.json", "left_out.jsonl", "left_out.parquet", "reported.parquet"),
+        *("state.json", "dataset_info.json", "dataset_dict.json"),
+    }
 )
 """What stages and `datasets` write beside rows; never read as rows."""
 
@@ -61,7 +64,7 @@ def input_path(input: str, hub: str | None, paths: Paths) -> Path:
     if hub is None:
         return paths.root / input
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     name, revision = hub.split("@")
     try:
@@ -70,11 +73,10 @@ def input_path(input: str, hub: str | None, paths: Paths) -> Path:
         pass
     try:
         return Path(str(snapshot_download(name, repo_type="dataset", revision=revision)))
-    except (HfHubHTTPError, OSError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except hub_faults() as error:
         raise ModelError(
-            f"clean.hub: {hub} is not in the local cache and cannot be downloaded ({reason}); check the name, the "
-            "revision, the network and, for gated data sets, HF_TOKEN; or give local files as clean.input."
+            f"clean.hub: {hub} is not in the local cache and cannot be downloaded ({hub_reason(error)}); check the "
+            "name, the revision, the network and, for gated data sets, HF_TOKEN; or give local files as clean.input."
         ) from None
 
 

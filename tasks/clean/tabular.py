@@ -39,8 +39,6 @@ CODE = (("docstring", "code"), ("func_documentation_string", "func_code_string")
 RESPONSES = ("responses", "completions", "generations", "candidates", "answers")
 SCORES, RANKS = ("scores", "ratings", "score", "rating"), ("ranks", "rank", "ranking", "rankings")
 """Lists beside the responses, or keys within each: a high score is good, and so is a low rank."""
-SAID = ("response", "text", "content", "output", "answer", "completion")
-"""Keys of the text of a response that is an object."""
 DIALOGUES = ("dialog", "dialogue", "conversation", "turns", "utterances", "chat", "conversations", "messages")
 """Columns of texts that user and assistant say in turn, where no roles stand beside them."""
 LONGEST_CLASS = 100

@@ -57,12 +57,13 @@ def _inside(location: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
 def nearest(name: str, known: Collection[str], page: str) -> str:
     """What to say of a key that is not among those of its section; `page`: where all of them stand, if anywhere.
 
-    >>> nearest("learning_rat", ["learning_rate", "steps"], "")
-    "did you mean 'learning_rate'?"
+    >>> nearest("learning_rat", ["learning_rate", "steps"], ""), nearest("lr", ["learning_rate", "lora"], "")
+    ("did you mean 'learning_rate'?", "did you mean 'learning_rate'?")
     """
     if not known:
         return "remove it."
-    if near := difflib.get_close_matches(name, known, n=1, cutoff=ALIKE):
+    initials = [key for key in sorted(known) if "_" in key and name == "".join(word[:1] for word in key.split("_"))]
+    if near := initials or difflib.get_close_matches(name, known, n=1, cutoff=ALIKE):
         return f"did you mean '{near[0]}'?"
     if len(known) <= FEW or not page:
         return f"known keys here: {', '.join(sorted(known))}."

@@ -1,4 +1,4 @@
-"""Numbers as people write them, wherever one is read: terminal, log, report, card, the axes of plots.
+"""Numbers, and the names of metrics, as people write them: in the terminal, log, report and card, on axes of plots.
 
 >>> shown(13080), shown(0.6931472), shown(0.00021), shown(0.000002)
 ('13,080', '0.6931', '0.00021', '2e-6')
@@ -6,13 +6,29 @@
 ('1 row', '13,080 rows', '1 entry')
 >>> duration(42), duration(600), storage(3 * 2**30)
 ('42 s', '10 min', '3.00 GiB')
+>>> [metric_name(column) for column in ("exact_match", "macro_f1", "ndcg_at_10", "rougeL")]
+['exact match', 'macro F1', 'nDCG@10', 'ROUGE-L']
 """
 
 import math
+import re
 from collections.abc import Mapping
 
 PLAIN, LARGEST = 1e-4, 1e15
 """Sizes between which no power of ten is written."""
+
+SPELLED = {
+    "f1": "F1",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "bleu": "BLEU",
+    "chrf": "chrF",
+    "ndcg": "nDCG",
+    "mrr": "MRR",
+    "json": "JSON",
+}
+"""Words of columns that the literature writes otherwise."""
 
 
 def shown(value: float, digits: int = 4) -> str:
@@ -71,3 +87,9 @@ def storage(amount: int) -> str:
     if amount >= 2**30:
         return f"{amount / 2**30:,.2f} GiB"
     return f"{amount / 2**20:.{0 if amount >= 10 * 2**20 else 1}f} MiB"
+
+
+def metric_name(column: str) -> str:
+    """The name of a metric by its column, which may also be one that a user gave it."""
+    words = re.sub(r"_at_(?=\d+$)", "@", column).split("_")
+    return " ".join(re.sub(r"^\w+", lambda word: SPELLED.get(word[0], word[0]), word) for word in words)

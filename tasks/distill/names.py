@@ -51,6 +51,6 @@ class Names:
         if self._unknown > self._known:
             raise InputError(
                 f"distill: {self._unknown} of {self._unknown + self._known} tokens that the server names for row {row} "
-                f"are none of the base's, such as {self._example[:40]!r}; take a teacher of the same family, or a form "
-                "that tells ids (distill.form)."
+                f"are not in the base's tokenizer, such as {self._example[:40]!r}; use a teacher of the same family, "
+                "or a distill.form that returns token ids."
             )

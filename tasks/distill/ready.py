@@ -96,8 +96,8 @@ def _check_server(teacher: Teacher, settings: Settings) -> None:
         others = (form for form in get_args(Form) if form != settings.form and _tells(brief, form))
         if not too_many and (other := next(others, None)):
             raise SettingsError(
-                f"{PATHS.params}: the teacher tells no likelihoods when it is asked by {settings.form} (distill.form), "
-                f"and it does by {other}; set distill.form to {other}."
+                f"{PATHS.params}: the teacher returns no likelihoods in the form {settings.form} (distill.form), but "
+                f"it does in the form {other}; set distill.form to {other}."
             ) from None
         if isinstance(error, FatalError):
             raise InputError(f"distill.teacher: {error}.") from None

@@ -76,8 +76,8 @@ def distill(settings: Settings, paths: Paths, split: str) -> None:
     shutil.rmtree(scratch)
     print(
         f"distill {split}: {counted(facts['positions'], 'positions')}; the returned tokens cover "
-        f"{facts['covered']:.1%} of the teacher's probability; the rows' own tokens cost it "
-        f"{facts['nats']:.3f} nats each"
+        f"{facts['covered']:.1%} of the teacher's probability; its loss on the rows' own tokens is "
+        f"{facts['nats']:.3f} nats"
     )
 
 
@@ -158,8 +158,8 @@ def _check_scores(row: Any, scores: list[Any], names: Names, top: int) -> None:
     names.check(row["id"])
     if top > 1 and all(len(ids) < 2 for ids, _ in scores):
         raise InputError(
-            f"distill: the server tells of row {row['id']} how likely its own tokens are, and of no others; ask it in "
-            "another form (distill.form), or learn from its answers (generate.teacher)."
+            f"distill: for row {row['id']} the server returns the likelihoods of the row's own tokens only; set "
+            "distill.form to another form, or learn from the teacher's answers (generate.teacher)."
         )
 
 

@@ -70,8 +70,8 @@ def ask_model(
         return _ask_embedder(held_out, candidate, settings, paths, folders)
     if any(metric.asks == "rank" for metric in settings.metrics):
         raise SettingsError(
-            f"{paths.params}: evaluate.metrics: retrieval compares vectors, and {candidate} is no embedding model "
-            f"({MODULES} is missing in {folder}); set train.objective to embed, or ask another metric."
+            f"{paths.params}: evaluate.metrics: retrieval compares vectors, but {candidate} is not an embedding "
+            f"model ({MODULES} is missing in {folder}); set train.objective to embed, or use another metric."
         )
     tokenizer = candidates.chat_tokenizer(folder)
     model = candidates.load(candidate, settings, folders, tokenizer)
@@ -148,8 +148,9 @@ def _ask_embedder(
     paths.scratch(f"evaluate-{candidate}").mkdir(parents=True, exist_ok=True)
     engine = ranking.RankingEngine(ranking.load_embedder(folders), folders[-1], settings, candidate)
     file = paths.rows("test")
-    questions = engine.questions(held_out, file)
-    ranked = engine.ranked(held_out, questions, ranking.held_out_corpus(paths), file)
+    pairs = [ranking.pair_of(row, file) for row in held_out]
+    questions = engine.questions(held_out, pairs)
+    ranked = engine.ranked(pairs, questions, ranking.held_out_corpus(paths))
     likelihoods: dict[str, list[dict[str, Any] | None]] = {metric.column: [*ranked] for metric in settings.metrics}
     return CandidateAnswers([*questions], ranking.as_answers(ranked), likelihoods, 0, ReasoningReader(), CallReader())
 

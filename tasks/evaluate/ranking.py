@@ -48,10 +48,10 @@ class Corpus:
         places: dict[str, int] = {}
         right: dict[str, set[int]] = defaultdict(set)
         for row in rows:
-            told = _texts(row, file)
-            for document in (*told.positives, *told.negatives):
+            pair = pair_of(row, file)
+            for document in (*pair.positives, *pair.negatives):
                 places.setdefault(document, len(places))
-            right[told.anchor].update(places[document] for document in told.positives)
+            right[pair.anchor].update(places[document] for document in pair.positives)
         return cls(list(places), right)
 
 
@@ -81,21 +81,20 @@ class RankingEngine:
         self.embedder, self.tokenizer = Embedder.of(folder), load_tokenizer(folder)
         self.pad = self.tokenizer.pad_token_id or 0
 
-    def questions(self, held_out: list[Row], file: Path) -> list[Question]:
-        """Each row as a question, with what stands before it; cut to the longest text."""
-        told = [_texts(row, file) for row in held_out]
-        ids = self._ids([one.anchor for one in told], query=True)
+    def questions(self, held_out: list[Row], pairs: list[Texts]) -> list[Question]:
+        """Each row as a question, with what stands before it; cut to the longest text. `pairs`: the rows' texts."""
+        ids = self._ids([pair.anchor for pair in pairs], query=True)
         before = self.embedder.query
         return [
-            Question(row["id"], before + one.anchor, one.positives[0], tuple(tokens), 0)
-            for row, one, tokens in zip(held_out, told, ids, strict=True)
+            Question(row["id"], before + pair.anchor, pair.positives[0], tuple(tokens), 0)
+            for row, pair, tokens in zip(held_out, pairs, ids, strict=True)
         ]
 
-    def ranked(self, held_out: list[Row], questions: list[Question], corpus: Corpus, file: Path) -> list[Row]:
+    def ranked(self, pairs: list[Texts], questions: list[Question], corpus: Corpus) -> list[Row]:
         """By row its scores, and under `text` the document that is ranked first."""
         vectors = self._vectors([list(question.ids) for question in questions], "questions")  # (Q, D)
         documents = self._vectors(self._ids(corpus.documents, query=False), "documents")  # (N, D)
-        right = [corpus.right[_texts(row, file).anchor] for row in held_out]
+        right = [corpus.right[pair.anchor] for pair in pairs]
         results = []
         for part, rights in _parts(vectors, right, len(documents)):
             scores = part @ documents.T
@@ -107,17 +106,17 @@ class RankingEngine:
                 results.append({"text": corpus.documents[int(ranking[0])], **ranking_scores(ranks, len(wanted))})
         return results
 
-    def _ids(self, told: list[str], *, query: bool) -> list[list[int]]:
-        ids = self.embedder.ids(self.tokenizer, told, query=query, cut=False)
+    def _ids(self, texts: list[str], *, query: bool) -> list[list[int]]:
+        ids = self.embedder.ids(self.tokenizer, texts, query=query, cut=False)
         cut = [place for place, tokens in enumerate(ids) if len(tokens) > self.embedder.length]
         if cut:
             what = "questions" if query else "documents"
             print(
-                f"evaluate {self.candidate}: {counted(len(cut), what)} are longer than {self.embedder.length} tokens, "
-                "and are cut to them, as sentence-transformers does",
+                f"evaluate {self.candidate}: {counted(len(cut), what)} have more than {self.embedder.length} tokens, "
+                "and are truncated, as sentence-transformers does",
                 flush=True,
             )
-            shorter = self.embedder.ids(self.tokenizer, [told[place] for place in cut], query=query)
+            shorter = self.embedder.ids(self.tokenizer, [texts[place] for place in cut], query=query)
             for place, tokens in zip(cut, shorter, strict=True):
                 ids[place] = tokens
         return ids
@@ -131,8 +130,8 @@ class RankingEngine:
         done = 0
         for part in parts:
             ids, mask = (one.to(self.model.device) for one in filled([rows[index] for index in part], self.pad))
-            found = torch.nn.functional.normalize(self.embedder.vectors(self.model, ids, mask), dim=-1).cpu()
-            for index, vector in zip(part, found, strict=True):
+            directions = torch.nn.functional.normalize(self.embedder.vectors(self.model, ids, mask), dim=-1).cpu()
+            for index, vector in zip(part, directions, strict=True):
                 vectors[index] = vector
             done += len(part)
             report(done)
@@ -143,13 +142,13 @@ def check(candidate: str, settings: Settings) -> None:
     """Raise `SettingsError` where metrics or benchmarks ask of an embedding model what it cannot say."""
     if other := [metric.column for metric in settings.metrics if metric.asks != "rank"]:
         raise SettingsError(
-            f"{PATHS.params}: evaluate.metrics: {other[0]} looks at what a model writes, and {candidate} is an "
-            "embedding model; ask kind retrieval alone."
+            f"{PATHS.params}: evaluate.metrics: {other[0]} scores generated text, but {candidate} is an "
+            "embedding model; use the metric retrieval alone."
         )
     if settings.benchmarks and candidate in settings.benchmarked:
         raise SettingsError(
-            f"{PATHS.params}: evaluate.benchmarks ask a model that writes, and {candidate} is an embedding model; "
-            "remove it from evaluate.benchmarked."
+            f"{PATHS.params}: evaluate.benchmarks needs a model that generates text, but {candidate} is an embedding "
+            "model; remove it from evaluate.benchmarked."
         )
 
 
@@ -175,14 +174,15 @@ def held_out_corpus(paths: Paths) -> Corpus:
     return Corpus.of(rows(paths.rows("test"))[0], paths.rows("test"))
 
 
-def _texts(row: Row, file: Path) -> Texts:
-    told = texts({**row, "messages": row["messages"] if not row.get("chosen") else None})
-    if told is None:
+def pair_of(row: Row, file: Path) -> Texts:
+    """The texts of a held-out row. Raises `InputError` for a row that is no question with an answer."""
+    pair = texts({**row, "messages": row["messages"] if not row.get("chosen") else None})
+    if pair is None:
         raise InputError(
-            f"{file}: the row {row['id']} is no question with an answer in words, which the metric retrieval searches "
-            "for; leave it out."
+            f"{file}: the row {row['id']} is not one question with a text as its answer, which the metric retrieval "
+            "needs; remove it from the test split."
         )
-    return told
+    return pair
 
 
 def _parts(vectors: torch.Tensor, right: list[set[int]], documents: int) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from tasks.core.files import write_json, written
-from tasks.core.numbers import counted
+from tasks.core.numbers import counted, metric_name
 from tasks.core.paths import Paths
 from tasks.engine.chosen import chosen
 from tasks.evaluate import candidates
@@ -110,16 +110,16 @@ def _tell(facts: dict[str, Any]) -> None:
     candidate = facts["candidate"]
     for name, score in facts["metrics"].items():
         print(
-            f"evaluate {candidate}: {name.replace('_', ' ')} {score['value']:.3f} "
+            f"evaluate {candidate}: {metric_name(name)} {score['value']:.3f} "
             f"({score['low']:.3f} to {score['high']:.3f})",
             flush=True,
         )
     for name, rows_of in facts["left_out"].items():
         print(
-            f"evaluate {candidate}: {name.replace('_', ' ')} leaves out {rows_of['rows']} rows, which with their "
-            f"reference are longer than the model's context ({', '.join(rows_of['ids'][:5])})",
+            f"evaluate {candidate}: {metric_name(name)} leaves out {counted(rows_of['rows'], 'rows')}, longer with "
+            f"the reference than the model's context ({', '.join(rows_of['ids'][:5])})",
             flush=True,
         )
     for name, classes in facts["classes"].items():
         for sentence in describe_classes(classes):
-            print(f"evaluate {candidate}: {name.replace('_', ' ')}: {sentence}", flush=True)
+            print(f"evaluate {candidate}: {metric_name(name)}: {sentence}", flush=True)

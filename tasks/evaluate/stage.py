@@ -72,7 +72,7 @@ def run(settings: Settings, paths: Paths, candidate: str = "") -> None:
     from tasks.models.embedder import is_embedder
 
     if candidate in WORDED and is_embedder(paths.tokenizer):
-        _leave_out(settings, paths, candidate, "an embedding model is asked in one way alone, as base")
+        _leave_out(settings, paths, candidate, "an embedding model has no prompt to vary, so only base is evaluated")
         return
     if not is_apart(candidate, paths):
         _leave_out(settings, paths, candidate, "train and align are not both on, so only adapter is evaluated")

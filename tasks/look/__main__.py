@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from tasks.audit.arguments import whole
 from tasks.audit.subject import Subject, carry_out, declare, load, reading
 from tasks.core.errors import TemperError
 from tasks.core.imports import collect_seldom, without_torch
@@ -30,15 +31,11 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("data", type=Path, metavar="DATA", help="a file or folder, in any format and shape")
     declare(command)
-    command.add_argument("--rows", type=_rows, default=20_000, metavar="N", help="rows to read; default: 20000")
+    command.add_argument(
+        "--rows", type=whole(1, "rows"), default=20_000, metavar="N", help="rows to read; default: 20000"
+    )
     command.add_argument("--page", type=Path, metavar="FILE", help="also write an HTML page")
     return command
-
-
-def _rows(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number of rows, at least 1")
-    return int(text)
 
 
 def _look(options: argparse.Namespace) -> int:

@@ -98,6 +98,8 @@ def most_at_once(training: Training, memory: int) -> str:
             "result; to see whether another one fits, set it"
         )
     way = largest(settings, training.price, memory)
+    if settings.batch_size == effective:
+        return f"{what}: the whole effective batch of {effective} fits at once"
     if way is None or way.changes["batch_size"] == settings.batch_size:
         return f"{what}: at most {settings.batch_size} of the effective batch of {effective} fit at once"
     values = " ".join(f"--set {section}.{name}={value}" for name, value in way.changes.items())

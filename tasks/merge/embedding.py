@@ -28,7 +28,7 @@ from tasks.training.rows import texts_of
 ROUNDING = 1e-10
 """Cosine distance that rounding in float32 makes at most, where training moved nothing to speak of."""
 
-BY = "peft with the whole base in memory: an embedding model is the base without its head"
+BY = "peft with the whole base in memory: an embedding model is the base without its language head"
 
 
 def merge_embedder(
@@ -97,15 +97,15 @@ def _judge(settings: Settings, adapter: Adapter | None, dtype: torch.dtype, lost
     """Raise `CheckFailed` unless what was written gives the vectors of what was trained, as far as its type can."""
     if adapter and effect == 0:
         raise CheckFailed(
-            f"{adapter.folder}: the adapter turns no vector of the base: nothing was trained, or it is not the adapter "
-            "that was."
+            f"{adapter.folder}: the adapter changes no vector of the base: nothing was trained, or this is another "
+            "adapter than the trained one."
         )
     limit, key = settings.max_error * effect, "max_error"  # a share of what training moved, which may be little
     if dtype == torch.float32 and settings.tolerance < limit:
         limit, key = settings.tolerance, "tolerance"
     if lost > max(limit, ROUNDING):
         raise CheckFailed(
-            f"{PATHS.merged}: the vectors of the merged model lie up to {shown(lost, 3)} (1 - cosine) from those of "
-            f"base and live adapter, more than the {shown(limit, 3)} that merge.{key} allows; set merge.dtype to "
-            f"float32, keep the adapter, or raise merge.{key}."
+            f"{PATHS.merged}: the vectors of the merged model differ by up to {shown(lost, 3)} (cosine distance) from "
+            f"those of base and live adapter, more than the {shown(limit, 3)} that merge.{key} allows; set merge.dtype "
+            f"to float32, keep the adapter, or raise merge.{key}."
         )

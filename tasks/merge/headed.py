@@ -21,7 +21,7 @@ from tasks.models.shards import stored_tensors
 class Headed:
     """The base with `head`, which is zero, and `adapter` with the trained one; or the model tuned whole in `tuned`."""
 
-    by = "peft with the whole base in memory: the base has no head of classes"
+    by = "peft with the whole base in memory: the base has no classification head"
 
     def __init__(self, base: Path, adapter: Adapter | None, tuned: Path, head: Head) -> None:
         check_sizes(base, stored_tensors(base))

@@ -226,12 +226,8 @@ def _whole_source(base: Path, tuned: Path, how: MergeOptions) -> Source:
     return combined_source(base, tuned, how.combine, how.models) if how.combine else source(tuned)
 
 
-def logits_of(folder: Path, rows: list[list[int]]) -> Logits:
-    """Logits of the model in `folder`, in float32, its weights read as they are needed."""
-    return _logits_of(source(folder), rows)
-
-
 def _logits_of(weights: Source, rows: list[list[int]]) -> Logits:
+    """Logits of a model in float32, its weights read as they are needed."""
     offloaded = OffloadedModel(weights)
     if misfit(offloaded):
         return logits(load_whole(weights.folder), rows, LIVE)

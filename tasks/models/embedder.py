@@ -55,13 +55,13 @@ class Embedder:
         """
         if not is_embedder(folder):
             raise ModelError(
-                f"{folder}: no {MODULES}, so it is no model of sentence-transformers; give another folder."
+                f"{folder}: no {MODULES}, so this is not a sentence-transformers model; name another folder."
             )
         modules = [str(one.get("type", "")).rpartition(".")[2] for one in read_objects(folder / MODULES, ModelError)]
         if modules not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
             raise ModelError(
-                f"{folder / MODULES}: the modules are {', '.join(modules)}, and only Transformer, Pooling and "
-                "Normalize, in this order, are known here; take another model."
+                f"{folder / MODULES}: the modules are {', '.join(modules)}, but temper supports only Transformer, "
+                "Pooling and Normalize, in this order; choose another model."
             )
         values = read_object(folder / POOLING / "config.json", ModelError)
         modes = [mode for mode, name in MODES.items() if values.get(f"pooling_mode_{name}")]
@@ -69,13 +69,15 @@ class Embedder:
         others = [name for name, on in values.items() if name.startswith("pooling_mode_") and on]
         if len(modes) != 1 or len(others) > 1 or values.get("include_prompt") is False:
             raise ModelError(
-                f"{folder / POOLING / 'config.json'}: only one of {', '.join(MODES)}, over all tokens, is known "
-                "here; take another model."
+                f"{folder / POOLING / 'config.json'}: temper supports only one of {', '.join(MODES)}, over "
+                "all tokens; choose another model."
             )
         prompts = _optional(folder / PROMPTS).get("prompts") or {}
         length = _optional(folder / SIZES).get("max_seq_length")
         if not isinstance(length, int):
-            raise ModelError(f"{folder / SIZES}: max_seq_length is missing; give the tokens of the longest text.")
+            raise ModelError(
+                f"{folder / SIZES}: max_seq_length is missing; set it to the most tokens that a text may have."
+            )
         document = prompts.get("document") or prompts.get("passage") or ""
         return cls(modes[0], len(modules) == 3, prompts.get("query") or "", document, length)
 
@@ -165,16 +167,16 @@ def check_kind(config: Any, location: str) -> None:
     from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES as KNOWN
 
     if getattr(config, "is_encoder_decoder", False):
-        why = "an encoder-decoder, whose tokens have two vectors each"
+        why = "an encoder-decoder"
     elif config.get_text_config() is not config:
-        why = "a model of texts and something else"
+        why = "a model of more than text"
     elif config.model_type not in KNOWN:
         why = f"a model of the type {config.model_type!r}, which transformers cannot load without its head"
     else:
         return
     raise ModelError(
-        f"{location}: this is {why}, and embeddings are made of a decoder or an encoder of text alone; take another "
-        "base, or set train.objective to rows."
+        f"{location}: this is {why}, but embeddings need a text-only decoder or encoder; choose another base, or set "
+        "train.objective to rows."
     )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.core.errors import InputError, ModelError
+from tasks.core.errors import InputError, ModelError, hub_faults, hub_reason
 from tasks.core.files import fingerprint, sha256
 from tasks.core.json_files import read_as
 from tasks.core.paths import Paths
@@ -108,7 +108,7 @@ def hub_folder(name: str, revision: str) -> Path:
     Raises `ModelError` where it can be had neither from the cache nor from the hub.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     wanted = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
@@ -117,29 +117,28 @@ def hub_folder(name: str, revision: str) -> Path:
         pass
     try:
         return Path(str(snapshot_download(name, revision=revision, allow_patterns=wanted)))
-    except (HfHubHTTPError, OSError) as error:
-        raise _unreachable(name, revision, error) from None
+    except hub_faults() as error:
+        raise _not_there(name, revision, error) from None
 
 
 def check_hub(name: str, revision: str) -> None:
     """Raise `ModelError` where a hub model is neither in the local cache nor offered by the hub; downloads nothing."""
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         snapshot_download(name, revision=revision, local_files_only=True)
     except LocalEntryNotFoundError:
         try:
             HfApi().model_info(name, revision=revision, timeout=10)
-        except (HfHubHTTPError, OSError) as error:
-            raise _unreachable(name, revision, error) from None
+        except hub_faults() as error:
+            raise _not_there(name, revision, error) from None
 
 
-def _unreachable(name: str, revision: str, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())[:300]
+def _not_there(name: str, revision: str, error: Exception) -> ModelError:
     return ModelError(
-        f"base.hub: {name}@{revision} is not in the local cache and cannot be downloaded ({reason}); check the "
-        "name, the revision, the network and, for gated models, HF_TOKEN; or give a local folder as base.folder."
+        f"base.hub: {name}@{revision} is not in the local cache and cannot be downloaded ({hub_reason(error)}); check "
+        "the name, the revision, the network and, for gated models, HF_TOKEN; or give a local folder as base.folder."
     )
 
 

@@ -58,9 +58,9 @@ def _try(config: Any, embedder: Embedder, location: str) -> None:
         with tempfile.TemporaryDirectory(prefix="temper-") as scratch, warnings.catch_warnings(action="ignore"):
             _tune_and_merge(model, embedder, Path(scratch))
     except Exception as error:  # of libraries: they raise anything where a model is not what they expect
-        cause = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".")
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".")
         raise ModelError(
-            f"{location}: a model of this kind cannot be tuned for embeddings (tried on a small copy: {cause}); take "
+            f"{location}: this kind of model cannot be tuned for embeddings (tested on a small copy: {reason}); choose "
             "another base."
         ) from None
 
@@ -79,7 +79,7 @@ def _tune_and_merge(model: Any, embedder: Embedder, scratch: Path) -> None:
     embedder.vectors(tuned, ids, mask)[:, ::2].sum().backward()
     moved = [weight for weight in tuned.parameters() if weight.grad is not None and weight.grad.abs().max() > 0]
     if not moved:
-        raise CheckFailed("no weight that is tuned gets a gradient")
+        raise CheckFailed("no trainable weight gets a gradient")
     if not hasattr(tuned, "peft_config"):
         return
     with torch.no_grad():
@@ -88,4 +88,4 @@ def _tune_and_merge(model: Any, embedder: Embedder, scratch: Path) -> None:
         live = embedder.vectors(tuned.eval(), ids, mask)
         merged = embedder.vectors(tuned.merge_and_unload(), ids, mask)
         if (1 - torch.nn.functional.cosine_similarity(live, merged)).max() > MISSED:
-            raise CheckFailed("the merged model gives other vectors than base and live adapter")
+            raise CheckFailed("the merged model gives other vectors than the base with its adapter")

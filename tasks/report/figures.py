@@ -13,16 +13,16 @@ SPLITS = ("train", "validation", "test")
 """Splits in the order of their colours."""
 
 
-def intervals(lines: list[dict[str, Any]]) -> Markup:
-    """One bar a line, its 95 % interval as a whisker.
+def intervals(lines: list[dict[str, Any]], metric: str) -> Markup:
+    """One bar a line, its 95 % interval as a whisker; `metric`: its name as a person reads it.
 
     `lines`: name, kind (a class: before, tuned, small), value, low, high as shares of 1.
     """
     rows = [Bar(line["name"], line["kind"], _interval(line)) for line in lines]
-    return _inline(bars(rows, "Exact match of each candidate with its 95 % interval"))
+    return _inline(bars(rows, f"Scores of each candidate ({metric}) with its 95 % interval"))
 
 
-def slices(lines: list[dict[str, Any]], names: list[str]) -> Markup:
+def slices(lines: list[dict[str, Any]], names: list[str], metric: str) -> Markup:
     """For each line and each slice a point with its interval, one colour a slice.
 
     `lines`: name, slices (name to value, low, high as shares of 1).
@@ -31,7 +31,7 @@ def slices(lines: list[dict[str, Any]], names: list[str]) -> Markup:
         (line["name"], {at: _interval(line["slices"][name]) for at, name in enumerate(names) if name in line["slices"]})
         for line in lines
     ]
-    return _inline(dots(rows, len(names), "Exact match by slice with 95 % intervals"))
+    return _inline(dots(rows, len(names), f"Scores by slice ({metric}) with 95 % intervals"))
 
 
 def lengths(edges: list[int], rows: dict[str, list[int]], unit: str) -> Markup:

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from tasks.core import numbers
+from tasks.core.numbers import metric_name
 from tasks.report.gather import RunResults
 from tasks.statistics.effect import ratio
 from tasks.statistics.label_table import describe_classes
@@ -79,7 +80,7 @@ def summary(results: RunResults) -> list[str]:
     better = tuned["better"]
     what = "answers {} of {} held-out rows exactly as the reference does"
     if metric(results) != "exact_match":
-        what = f"reaches {{}} in {metric(results).replace('_', ' ')} on {{}} held-out rows"
+        what = f"reaches {{}} in {metric_name(metric(results))} on {{}} held-out rows"
     took = f"{results.training['steps']:,} steps"
     if objective := results.training.get("objective"):  # of align, behind those of train
         took = f"{took} of {objective.replace('_', ' ')}"
@@ -151,7 +152,7 @@ def aligning(results: RunResults) -> str:
             better = before["better"]
             sure = "" if one["low"] > 0 or one["high"] < 0 else ", which may be chance"
             return (
-                f"Alignment took {name.replace('_', ' ')} from {shown(before['value'], better)} to "
+                f"Alignment changed {metric_name(name)} from {shown(before['value'], better)} to "
                 f"{shown(after['value'], better)}{sure}."
             )
     return ""

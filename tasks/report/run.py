@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from tasks.core import numbers
 from tasks.core.files import write_json, write_text
+from tasks.core.numbers import metric_name
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.pages.document import head
@@ -73,7 +74,7 @@ def page(settings: Settings, results: RunResults) -> str:
         }
         for key, scores in results.scores.items()
     ]
-    names = render.slice_names(results)
+    names, name = render.slice_names(results), metric_name(metric)
     return _render(
         "report.html.jinja",
         autoescape=True,
@@ -85,8 +86,10 @@ def page(settings: Settings, results: RunResults) -> str:
         lines=lines,
         slice_names=names,
         metric=metric,
-        comparison=figures.intervals(lines) if lines[0]["better"] == "higher" else None,
-        by_slice=figures.slices(lines, names) if names and lines[0]["better"] == "higher" else None,
+        comparison=figures.intervals(lines, name) if lines[0]["better"] == "higher" else None,
+        by_slice=figures.slices(lines, names, metric_name(metric))
+        if names and lines[0]["better"] == "higher"
+        else None,
         cost=render.cost(results),
         class_sections=classes.sections(results),
         against=render.against(results),
@@ -166,6 +169,7 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
         detectable=_detectable,
         value=_value,
         cell=_cell,
+        metric_name=metric_name,
         size=_size,
     )
     return environment.get_template(template).render(**values)

@@ -78,9 +78,10 @@ def model(name: str, settings: Settings, paths: Paths) -> Model:
     if name in FORMATS:
         return _exported(name, paths)
     if (advice := _remedy(name, paths)) and name not in existing(settings, paths):
-        raise InputError(f"{name} does not exist yet: {advice}; {_there(settings, paths)}")
+        there = existing(settings, paths)
+        raise InputError(f"{name} does not exist yet: {advice if there else 'run `temper run`'}; {_there(there)}")
     if name not in existing(settings, paths):
-        raise SettingsError(f"there is no candidate '{name}'; {_there(settings, paths)}")
+        raise SettingsError(f"there is no candidate '{name}'; {_there(existing(settings, paths))}")
     folders = candidates.folders(name, settings, paths)
     if name not in ("base", "base_system") and any(classes_in(folder) for folder in folders[:-1]):
         raise SettingsError(
@@ -89,8 +90,8 @@ def model(name: str, settings: Settings, paths: Paths) -> Model:
         )
     if is_embedder(folders[-1]):
         raise SettingsError(
-            f"{name} is an embedding model or its base, which writes nothing, so it cannot be served or talked to; use "
-            f"it as {PATHS.card} shows."
+            f"{name} is an embedding model or its base, which generates no text, so it cannot be served; use it as "
+            f"{PATHS.card} shows."
         )
     system = settings.system if name == "base_system" else ""
     return Model(name, tuple(folders), system)
@@ -139,9 +140,8 @@ def _remedy(name: str, paths: Paths) -> str:
     return ""
 
 
-def _there(settings: Settings, paths: Paths) -> str:
-    names = existing(settings, paths)
-    return f"available: {', '.join(names)}." if names else "there is no model yet: run `temper run`."
+def _there(names: list[str]) -> str:
+    return f"available: {', '.join(names)}." if names else "there is no model here yet."
 
 
 def tokenizer_of(model: Model) -> object:

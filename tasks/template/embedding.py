@@ -30,7 +30,7 @@ from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
 from tasks.template.tokenizer import embedding_rows, max_length, read
 
-SHAPE = "a row for embeddings is one question and one answer, both in words, or a chosen and a rejected answer to it"
+SHAPE = "a row for embeddings has one question, and one answer or a chosen and a rejected one, all of them texts"
 
 
 class TextTemplater:
@@ -108,7 +108,7 @@ def embedder_of(base: Path, settings: Settings, length: int) -> Embedder:
     if pooling == "cls" and not reads_both_ways(config):
         raise SettingsError(
             f"{PATHS.params}: template.embed.pooling cls takes the vector of the first token, which in a "
-            f"{config.model_type} has read no other one; set it to last or mean."
+            f"{config.model_type} attends to no other token; set it to last or mean."
         )
     return Embedder(pooling, asked.normalize, asked.query, asked.document, length)
 
@@ -127,13 +127,14 @@ def prepared(base: Path, settings: Settings) -> tuple[Any, Embedder, dict[str, s
     longest, source = max_length(tokenizer, base, settings.max_length)
     if longest > tokenizer.model_max_length and reads_both_ways(model_config(base)):
         raise InputError(  # of RoBERTa's positions the first ones stand for no place
-            f"template.max_length = {longest}: the tokenizer of the base takes {tokenizer.model_max_length} at most."
+            f"template.max_length = {longest}: the tokenizer of the base takes at most "
+            f"{tokenizer.model_max_length} tokens; set it to that or less."
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         if tokenizer.pad_token is None:
-            raise ModelError(f"{base}: the tokenizer has no token to fill up batches with; give it a pad_token.")
-        notes["no_pad"] = f"no pad token: {tokenizer.pad_token} fills up batches, masked by position"
+            raise ModelError(f"{base}: the tokenizer has no token to pad batches with; give it a pad_token.")
+        notes["no_pad"] = f"no pad token: batches are padded with {tokenizer.pad_token}, masked by position"
     tokenizer.padding_side = "right"  # on the left, positions would begin with what fills up
     return tokenizer, embedder_of(base, settings, longest), notes, source
 
@@ -148,7 +149,7 @@ def write_texts(settings: Settings, paths: Paths) -> None:
         engine = Local()  # the tokenizer has threads of its own
         accounts = [split(name, templater, paths, shown, lost, engine) for name in ("train", "validation")]
     if not accounts[0].trained["rows"]:
-        raise InputError(f"{paths.clean / 'train.parquet'}: no row is left to train on; see {PATHS.ledger}.")
+        raise InputError(f"{paths.clean / 'train.parquet'}: no rows are left to train on; see {PATHS.ledger}.")
     with written(out / "tokenizer") as folder:
         tokenizer.save_pretrained(folder)
         embedder.save(folder, model_config(base).hidden_size)

@@ -22,9 +22,9 @@ def refusals(params: Any) -> Iterator[str]:
         yield from beside_embedder.refusals(params)
         return
     if params.template.embed is not None:
-        yield "template.embed makes rows of an embedding model; set train.objective to embed, or remove template.embed."
+        yield "template.embed is for embedding models; set train.objective to embed, or remove template.embed."
     if any(metric.asks == "rank" for metric in params.evaluate.metrics):
-        yield "evaluate.metrics: retrieval compares vectors; set train.objective to embed, or ask another metric."
+        yield "evaluate.metrics: retrieval compares vectors; set train.objective to embed, or use another metric."
     if not params.train.classifies:
         return
     why = "train.objective classify makes a classifier"

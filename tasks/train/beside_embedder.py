@@ -1,12 +1,12 @@
-"""What other sections ask that an embedding model cannot give; known from params.yaml alone, before anything runs."""
+"""Settings of other sections that do not go with an embedding model; params.yaml alone shows them, before a run."""
 
 from collections.abc import Iterator
 from typing import Any
 
-WHY = "train.objective embed makes an embedding model"
+WHY = "train.objective embed trains an embedding model"
 
 POLICIES = ("error", "drop", "truncate_answer")
-"""What may become of a row with a text that is too long: the others shorten dialogues."""
+"""Values of template.over_length that work on single texts; the others shorten dialogues."""
 
 
 def refusals(params: Any) -> Iterator[str]:
@@ -16,22 +16,22 @@ def refusals(params: Any) -> Iterator[str]:
     """
     yield from _of_rows(params.template)
     if params.align.objective != "off":
-        yield f"align.objective {params.align.objective} learns to write answers, and {WHY}; set it to off."
+        yield f"align.objective {params.align.objective} trains text generation, but {WHY}; set it to off."
     if params.merge.combine is not None:
-        yield f"merge.combine: {WHY}, which was not tried with several adapters; set it to null."
+        yield f"merge.combine: {WHY}, and combining several of them is untested; set it to null."
     if params.quantize.schemes:
         yield (
-            f"quantize.schemes: {params.quantize.schemes[0]}: {WHY}, whose vectors no scheme here is compared by; set "
-            "it to []."
+            f"quantize.schemes: {params.quantize.schemes[0]}: {WHY}, and no scheme here is checked on vectors; set it "
+            "to []."
         )
     if params.export.formats:
-        yield f"export.formats: {WHY}, and {params.export.formats[0]} wants a model that writes; set it to []."
+        yield f"export.formats: {WHY}, but {params.export.formats[0]} needs a model that generates text; set it to []."
     yield from _of_scores(params.evaluate, params.judge)
 
 
 def _of_rows(template: Any) -> Iterator[str]:
     if template.embed is None:
-        yield f"template.embed is null, and {WHY}; set it, such as to {{pooling: mean}}."
+        yield f"template.embed is null, but {WHY}; set it, for example to {{pooling: mean}}."
     unread = (
         ("packing", False), ("new_tokens", ()), ("chat_template", None), ("turns", "together"),
         ("train_on", "assistant"),
@@ -42,20 +42,20 @@ def _of_rows(template: Any) -> Iterator[str]:
             yield f"template.{key}: {WHY}, which reads single texts; set it to {shown}."
     if template.over_length not in POLICIES:
         yield (
-            f"template.over_length {template.over_length} shortens dialogues, and {WHY}; set it to one of "
-            f"{', '.join(POLICIES)} (which cuts the end of a text)."
+            f"template.over_length {template.over_length} shortens dialogues, but {WHY} from single texts; set it to "
+            f"one of {', '.join(POLICIES)} (which cuts the end of a text)."
         )
 
 
 def _of_scores(evaluate: Any, judge: Any) -> Iterator[str]:
     for metric in evaluate.metrics:
         if metric.asks != "rank":
-            yield f"evaluate.metrics: {metric.column} looks at answers, and {WHY}; ask kind retrieval alone."
+            yield f"evaluate.metrics: {metric.column} scores answers, but {WHY}; use the metric retrieval alone."
     if evaluate.benchmarks:
-        yield f"evaluate.benchmarks: {WHY}, and benchmarks ask a model that writes; set it to []."
+        yield f"evaluate.benchmarks: {WHY}, but benchmarks need a model that generates text; set it to []."
     for key in ("hosted", "retrieved", "documents", "prompts"):
         if getattr(evaluate, key):
             empty = "[]" if key == "retrieved" else "{}"
-            yield f"evaluate.{key}: {WHY}, and all of these write answers; set it to {empty}."
+            yield f"evaluate.{key}: {WHY}, but this is for models that generate text; set it to {empty}."
     if judge.candidates:
         yield f"judge.candidates: {WHY}, and there is no answer to judge; set it to []."

@@ -114,8 +114,8 @@ def fit(
     trainer.label_names = ["labels"]  # the model takes none, so the trainer would not look for a loss in validation
     counts = rows.counts()
     print(
-        f"train: {counted(counts['questions'], 'questions')} of train and validation; a batch holds "
-        f"{counted(min(settings.batch_size, len(rows)), 'documents')} and what rows name as wrong",
+        f"train: {counted(counts['questions'], 'questions')} in train and validation; each is compared with "
+        f"{counted(min(settings.batch_size, len(rows)), 'documents')} a batch, and with the rows' own negatives",
         flush=True,
     )
     work = loop.Workload(counts, len(rows), rows.longest, divides=False)

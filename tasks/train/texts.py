@@ -73,8 +73,8 @@ def text_rows(train: Any, validation: Any, batch: int) -> tuple[TextRows, TextRo
     for rows in (train, validation):
         if "lengths" not in rows.column_names:
             raise InputError(
-                f"{PATHS.templated}: the rows are dialogues, and train.objective embed learns from texts; set "
-                "template.embed, such as to {pooling: mean}."
+                f"{PATHS.templated}: the rows are dialogues, but train.objective embed learns from single texts; "
+                "set template.embed, for example to {pooling: mean}."
             )
     answers: Answers = defaultdict(set)
     for rows in (train, validation):
@@ -84,9 +84,9 @@ def text_rows(train: Any, validation: Any, batch: int) -> tuple[TextRows, TextRo
     own = TextRows(train, dict(answers))
     counts, documents = own.counts(), {mark(texts_of(row)[1]) for row in train}
     if not counts["wrong_documents"] and (min(batch, len(own)) < 2 or len(documents) < 2):
-        why = "has one row" if min(batch, len(own)) < 2 else "has one document alone"
+        why = "has only one row" if min(batch, len(own)) < 2 else "has only one document"
         raise InputError(
-            f"train.objective embed: a batch {why}, and no row names a wrong document, so there is nothing to tell "
-            f"apart in {counted(len(own), 'rows')}; raise train.batch_size, or add rows."
+            f"train.objective embed: a batch {why}, and no row has a negative, so there is nothing to compare in "
+            f"{counted(len(own), 'rows')}; raise train.batch_size, or add rows."
         )
     return own, TextRows(validation, dict(answers)) if len(validation) else None

@@ -255,10 +255,10 @@ def report(what: str, needs: MemoryEstimate) -> None:
 def summarize(what: str, needs: MemoryEstimate, pace: PaceCallback, items: int) -> Usage:
     """Print one line of what it took, beside what was estimated. `items` were trained on."""
     peak_memory = peak()
-    text = f"{what}: took {storage(peak_memory)} of memory, {needs.memory / peak_memory - 1:+.0%} priced"
+    text = f"{what}: took {storage(peak_memory)} of memory (estimate {needs.memory / peak_memory - 1:+.0%})"
     if pace.seconds:
         text += f", and {duration(pace.seconds)}"
-        text += f", {pace.estimated / pace.seconds - 1:+.0%} foretold" if pace.estimated else ""
+        text += f" (estimate {pace.estimated / pace.seconds - 1:+.0%})" if pace.estimated else ""
     print(text, flush=True)
     estimated = Amounts(needs.memory, needs.disk, pace.estimated)
     return Usage(estimated, Amounts(peak_memory, pace.disk, pace.seconds), items, pace.step)

@@ -33,7 +33,7 @@ def usual(value: Any) -> bool:
 class Optimization(Section):
     """How many steps, of how many rows, by which optimiser. Passed to trl's SFTConfig."""
 
-    steps: Positive | None = 300
+    steps: Positive | None = 240
     """Optimiser steps. null, or absent while `epochs` is set: `epochs` decides."""
     epochs: Annotated[Annotated[float, Field(gt=0, le=10_000)] | None, Field(exclude_if=absent)] = None
     """Passes over the training rows, instead of `steps`: this times the batches of all rows (or packs), divided by

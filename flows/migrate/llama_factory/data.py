@@ -22,10 +22,10 @@ MIXED = ("dataset", "train_dataset", "max_samples", "mix_strategy", "interleave_
 
 
 def convert(given: Mapping[str, Any], conversion: Conversion) -> None:
-    """The data sets that dataset_info.json describes, and how they are mixed; usual names of columns need no line."""
+    """The data sets that dataset_info.json describes, and how they are mixed; usual column names need no line."""
     key = next((key for key in ("dataset", "train_dataset") if given.get(key)), None)
     if key is None:
-        conversion.apply({name: aside("of data sets, and none is named") for name in MIXED}, _some(given, MIXED))
+        conversion.apply({name: aside("it mixes data sets, but none is named") for name in MIXED}, _some(given, MIXED))
         return
     names = _listed(given[key])
     folder = conversion.folder / str(given.get("dataset_dir") or "data")
@@ -63,20 +63,20 @@ def convert(given: Mapping[str, Any], conversion: Conversion) -> None:
 def _parts(
     given: Mapping[str, Any], conversion: Conversion, names: list[str], entries: Mapping[str, Any], *, together: bool
 ) -> tuple[dict[str, dict[str, Any]], str | None]:
-    """What `clean.mix` says of each data set, and `clean.interleave.stop` where they take turns."""
+    """The entry of `clean.mix` for each data set, and `clean.interleave.stop` where their rows alternate."""
     parts: dict[str, dict[str, Any]] = {name: {} for name in entries}
     for name, entry in entries.items():
         limits = [int(limit) for limit in (given.get("max_samples"), entry.get("num_samples")) if limit]
         if limits:
             parts[name]["cap"] = min(limits)
             if entry.get("num_samples"):
-                note = "more rows than there are would be repeated by a share above 1"
+                note = "to repeat rows, set a share above 1"
                 conversion.lines.append(Line(f"{INFO}: {name}.num_samples", entry["num_samples"], "mapped",
                     f"clean.mix: cap {parts[name]['cap']} ({note})"))  # fmt: skip
         if names.count(name) > 1:
             parts[name]["share"] = names.count(name)
     if given.get("max_samples"):
-        what = f"clean.mix: cap {shown(int(given['max_samples']))} (drawn by hash, and not the first rows)"
+        what = f"clean.mix: cap {shown(int(given['max_samples']))} (rows are drawn by hash, not taken from the start)"
         conversion.lines.append(Line("max_samples", given["max_samples"], "mapped", what))
     strategy, listed = given.get("mix_strategy") or "concat", given.get("interleave_probs")
     probabilities = [float(one) for one in _listed(listed)] if listed else []
@@ -84,25 +84,29 @@ def _parts(
         if "mix_strategy" in given:
             conversion.same("mix_strategy", strategy, "every row of all files once, shuffled in each epoch")
         if listed:
-            why = "concat takes all rows; LLaMA-Factory refuses it too" if strategy == "concat" else "each row is taken"
+            why = (
+                "concat takes all rows; LLaMA-Factory refuses it too" if strategy == "concat" else "every row is taken"
+            )
             conversion.refuse("interleave_probs", listed, f"without effect: {why}")
         return parts, None
     if strategy not in STOPS:
-        conversion.refuse("mix_strategy", strategy, "rows take turns by clean.interleave, or are all there")
+        conversion.refuse(
+            "mix_strategy", strategy, "use clean.interleave to alternate between data sets, or take all rows"
+        )
         return parts, None
     wrong = probabilities and (
         len(probabilities) != len(names) or min(probabilities) <= 0 or abs(sum(probabilities) - 1) > PRECISION
     )
     if wrong or not together or len(entries) < len(names):
-        why = "there is one probability above 0 for each data set, and all add up to 1" if wrong else (
-            "each data set has to be a file on this machine, and named once"
+        why = "it needs one probability above 0 for each data set, and a sum of 1" if wrong else (
+            "each data set must be a file on this machine, and be named once"
         )  # fmt: skip
-        how = f"write them to clean.mix, and clean.interleave: {{stop: {STOPS[strategy]}}}"
+        how = f"write the probabilities to clean.mix, and clean.interleave: {{stop: {STOPS[strategy]}}}"
         for key in ("mix_strategy", "interleave_probs"):
             if given.get(key):
                 conversion.refuse(key, given[key], f"{why}; {how}")
         return parts, None
-    note = "" if probabilities else "by chance with equal probabilities, where LLaMA-Factory takes strict turns"
+    note = "" if probabilities else "drawn with equal probabilities; LLaMA-Factory takes strict turns"
     conversion.set("mix_strategy", strategy, "clean.interleave.stop", STOPS[strategy], note)
     if probabilities:
         values = shown(dict(zip(names, probabilities, strict=True)))
@@ -113,7 +117,7 @@ def _parts(
 
 
 def _columns(conversion: Conversion, name: str, columns: Mapping[str, str]) -> None:
-    """Columns of a data set, as far as they are no usual ones; of several with other names, those of the first."""
+    """Columns with unusual names; where data sets differ, those of the first."""
     own = {"prompt": "question", "response": "answer", "system": "system"}
     for part, column in columns.items():
         key = f"{INFO}: {name}.columns.{part}"
@@ -123,7 +127,9 @@ def _columns(conversion: Conversion, name: str, columns: Mapping[str, str]) -> N
         elif part in own and taken in (None, column):
             conversion.set(key, column, f"clean.columns.{own[part]}")
         elif part in own:
-            conversion.refuse(key, column, f"clean.columns.{own[part]} is {taken}; name the columns of all files alike")
+            conversion.refuse(
+                key, column, f"clean.columns.{own[part]} is {taken}; use the same column names in all files"
+            )
         else:
             conversion.refuse(key, column, "temper look shows what each column becomes")
 

@@ -81,8 +81,6 @@ class Toolbox:
             if path not in self._modules:
                 self._modules[path] = load_module(path)
             return getattr(self._modules[path], attribute)
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # whatever a user's file does
             raise InputError(f"{path}: {key}: {attribute} cannot be loaded from it: {as_line(error)}") from None
 
@@ -121,8 +119,6 @@ class World:
             try:
                 with Deadline(self._seconds, Late):
                     return as_text(self._functions[call.name](**call.arguments)), False
-            except KeyboardInterrupt:
-                raise
             except BaseException as error:  # whatever a tool does
                 return as_text(f"error: {error if isinstance(error, Late) else as_line(error)}"), True
 
@@ -160,8 +156,6 @@ class World:
                     raise
                 late = str(error).removeprefix("it ")
                 raise self._fault(method, f"{late}; raise {KEY}.tool_seconds, or fix the environment") from None
-            except KeyboardInterrupt:
-                raise
             except BaseException as error:  # whatever an environment does
                 raise self._fault(method, f"fails: {as_line(error)}") from None
 
@@ -177,7 +171,9 @@ def as_text(value: Any) -> str:
 
 
 def as_line(error: BaseException) -> str:
-    """An error in a line, the same in every process."""
+    """What the user's code raised, in a line that is the same in every process. Ctrl-C is raised again."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
     try:
         about = str(error)
     except Exception:  # an error of the user's own may fail to say what it is

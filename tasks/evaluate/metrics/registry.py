@@ -150,8 +150,8 @@ METRICS = {
         classes="several",
     ),
     "retrieval": Kind(
-        "the documents that answer the question are among the nearest of all in the test split: nDCG and the "
-        "reciprocal rank of the first, both among ten, and the share that is found among one, five and ten",
+        "how high the right documents rank among all documents of the test split: nDCG@10, MRR@10, and recall at "
+        "1, 5 and 10",
         asks="rank",
         scores=("ndcg_at_10", "mrr_at_10", "recall_at_1", "recall_at_5", "recall_at_10"),
     ),

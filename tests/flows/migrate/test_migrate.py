@@ -297,6 +297,7 @@ def test_no_text_of_the_file_becomes_a_key_of_the_recipe() -> None:
         ("a.yaml", "a: [", "cannot be read as settings of any known tool"),
         ("a.yaml", "- 1", "no keys with values"),
         ("a.yaml", "colour: red", "name the tool with --tool"),
+        ("a.yaml", "train: {steps: 3}", "these are temper's own settings: take them with `temper run --recipe`"),
         ("a.json", "{", "cannot be read as settings of any known tool"),
         ("a.ipynb", '{"cells": 3}', "has a type that|cannot be read as"),
         ("a.py", "def (", "cannot be read as settings of any known tool"),

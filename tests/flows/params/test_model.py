@@ -195,6 +195,7 @@ def test_an_assignment_that_is_none(path: Path, assignment: str, message: str) -
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
+        ("train.lr=1", "unknown key 'train.lr'; did you mean 'learning_rate'"),
         ("train.learning_rat=1", r"params.yaml \(as it would be\):\d+: unknown key 'train.learning_rat'; did you mean"),
         ("train.learning_rate=-1", r"train.learning_rate = -1: input should be greater than 0"),
         ("quantize.schemes=[nf5]", r"quantize.schemes"),

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.plan import preflight
+from flows.plan import machine, preflight
 from tasks import validate
 from tasks.core.errors import MachineError
 from tests.families.build import build
@@ -176,9 +176,9 @@ def test_a_path_that_names_nothing(toy: Toy, command: str) -> None:
 
 
 def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "DISK", 2**60)
-    monkeypatch.setattr(preflight, "MEMORY", 2**60)
-    monkeypatch.setattr(preflight, "PYTHONS", ("3.8", "3.9", "3.10"))
+    monkeypatch.setattr(machine, "DISK", 2**60)
+    monkeypatch.setattr(machine, "MEMORY", 2**60)
+    monkeypatch.setattr(machine, "PYTHONS", ("3.8", "3.9", "3.10"))
     monkeypatch.setattr(preflight, "_refused", lambda: iter(()))
     faults = "\n".join(preflight.faults())
     assert "GiB are free on this disk" in faults

@@ -85,6 +85,12 @@ def test_rows_must_be_of_the_kind_that_the_objective_trains_on(
     exit_code, out, _ = audit(capsys, "clean.jsonl", "--tokenizer", "tok", "--objective", objective)
     assert exit_code == code
     assert ("does not train on rows of the kind messages" in " ".join(out.split())) == bool(code)
+    assert out.splitlines()[-1] == ("2 checks fail: objective, no_rows" if code else "Every check passes.")
+
+
+def test_one_check_fails(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write("rows.jsonl", CLEAN, {"colour": "red"})
+    assert audit(capsys, "rows.jsonl", "--tokenizer", "tok")[1].splitlines()[-1] == "1 check fails: unknown_shape"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +200,10 @@ def test_from_an_empty_folder_as_a_process(module: str, workdir: Path) -> None:
         assert "transformers" in imported or done.returncode
         assert not imported & {"torch", "torch.nn"}
     assert codes == [0, 2]
-    assert "no-such-model: no local folder, and the hub cannot give it" in done.stderr
+    assert (
+        "no-such-model: there is no such folder here, and it cannot be downloaded (HF_HUB_OFFLINE is set)"
+        in done.stderr
+    )
     assert sorted(Path().rglob("*")) == before
 
 

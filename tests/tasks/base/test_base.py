@@ -70,8 +70,12 @@ def test_a_template_is_found_in_its_file_or_in_the_tokenizers_settings(project: 
     assert not is_model(project.root)
 
 
-def test_a_hub_model_that_cannot_be_reached_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("offline", [True, False])
+def test_a_hub_model_that_cannot_be_reached_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, offline: bool
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")  # nobody listens there
     with pytest.raises(ModelError, match=r"base\.hub: some/model@0{40} is not in the local cache and cannot be"):
         check_hub("some/model", "0" * 40)

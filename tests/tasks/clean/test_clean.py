@@ -11,7 +11,8 @@ import pytest
 from pyarrow import parquet
 
 from tasks.clean import formats, read
-from tasks.clean.settings import Settings
+from tasks.clean.files import sources
+from tasks.clean.settings import Settings, Splits
 from tasks.clean.stage import run
 from tasks.core.errors import InputError, LossError
 from tasks.core.paths import Paths
@@ -231,6 +232,8 @@ def test_two_runs_write_the_same_bytes_in_blocks_of_any_size(
     assert first == {path.name: path.read_bytes() for path in paths.clean.iterdir()}
     assert set(first) == {*(f"{name}.parquet" for name in OUT), "ledger.json", "profile.json", "reported.parquet"}
     assert all(str(tmp_path).encode() not in content for content in first.values())
+    rows_again = [source.name for source in sources(paths.clean, Splits())]  # as `temper look data/clean` reads it
+    assert rows_again == ["test.parquet", "train.parquet", "validation.parquet"]
 
 
 def test_input_that_cannot_be_used_is_refused_with_what_to_do(paths: Paths) -> None:

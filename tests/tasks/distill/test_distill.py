@@ -162,7 +162,7 @@ def test_a_budget_is_enough_to_the_token_or_refused_before_anything_is_asked(tem
         (lambda ids: scored(all_told(ids, "", **{"5": math.nan}), len(ids)), "are not log-probabilities .*nan"),
         (lambda ids: scored(all_told(ids, "", **{"5": 0.5}), len(ids)), "which are 0 or less"),
         (lambda ids: scored(all_told(ids, "", **{"5": -0.1}), len(ids)), "add up to 1.27, more than 1"),
-        (lambda ids: scored(all_told(ids, ""), len(ids)), "how likely its own tokens are, and of no others"),
+        (lambda ids: scored(all_told(ids, ""), len(ids)), "returns the likelihoods of the row's own tokens only"),
         (lambda ids: Reply(body=b"[" * 100_000), "not an answer of OpenAI's protocol"),
         (lambda ids: 500, "status 500.*Look at the server and run again"),
     ],
@@ -306,8 +306,8 @@ def test_other_forms_tell_the_same(templated: Paths, form: str, answer: Any) -> 
 @pytest.mark.parametrize(
     ("form", "answer", "message"),
     [
-        ("prompt_logprobs", generated, "and it does by generate; set distill.form to generate"),
-        ("generate", vllm_alone, "and it does by prompt_logprobs; set distill.form to prompt_logprobs"),
+        ("prompt_logprobs", generated, "but it does in the form generate; set distill.form to generate"),
+        ("generate", vllm_alone, "but it does in the form prompt_logprobs; set distill.form to prompt_logprobs"),
         ("prompt_logprobs", vllm_alone, r"refuses 2 tokens per position .*max allowed.*lower distill\.top"),
         ("prompt_logprobs", llama, "and it does by next_token; set distill.form to next_token"),
         ("next_token", vllm_alone, "and it does by prompt_logprobs; set distill.form to prompt_logprobs"),

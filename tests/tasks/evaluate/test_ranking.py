@@ -46,7 +46,7 @@ def test_documents_stand_once_and_every_row_of_a_question_counts() -> None:
     corpus = Corpus.of(rows, Path("test.parquet"))
     assert corpus.documents == ["one", "wrong", "two", "three"]
     assert corpus.right == {"a": {0, 2}, "b": {0, 3}}
-    with pytest.raises(InputError, match="the row later is no question with an answer in words"):
+    with pytest.raises(InputError, match="the row later is not one question with a text as its answer"):
         Corpus.of([{"id": "later", "messages": [turn("user", "a"), turn("assistant", "b")] * 2}], Path("x"))
 
 
@@ -90,10 +90,10 @@ def test_other_ways_to_ask_the_base_are_left_out(asked: Paths) -> None:
 
 
 def test_metrics_of_answers_and_of_vectors_do_not_mix(asked: Paths, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="f1 looks at what a model writes, and base is an embedding model"):
+    with pytest.raises(SettingsError, match="f1 scores generated text, but base is an embedding model"):
         evaluate.run(evaluate.Settings(metrics=[Metric(kind="f1")]), asked, "base")
     writing = tiny.project(tmp_path, method="none")
-    with pytest.raises(SettingsError, match="base is no embedding model"):
+    with pytest.raises(SettingsError, match="base is not an embedding model"):
         evaluate.run(ASKED, writing, "base")
 
 

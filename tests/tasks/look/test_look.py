@@ -111,7 +111,7 @@ def test_the_first_rows_are_said_to_be_the_first(workdir: Path, capsys: pytest.C
     ("arguments", "sentence"),
     [
         (["none.jsonl"], "none.jsonl: no such file or folder."),
-        (["rows.jsonl", "--tokenizer", "none"], "none: no local folder, and the hub cannot give it"),
+        (["rows.jsonl", "--tokenizer", "none"], "none: there is no such folder here, and it cannot be downloaded ("),
         (["rows.jsonl", "--shape", "parquet"], "--shape parquet: no such format; choose one of auto, messages"),
         (["rows.jsonl", "--column", "colour=a"], "--column colour=a: write ROLE=NAME"),
         (["rows.jsonl", "--page", "."], "--page .: a folder; name a file"),

@@ -63,7 +63,7 @@ def test_a_loss_that_looks_at_a_whole_batch_is_not_split(
     assert not list(compare(one, "a card", 2**40))
     line = capsys.readouterr().out.splitlines()[-1]
     assert ("depends on the whole batch, so align.batch_size changes the result" in line) == whole
-    assert ("at most 4 of the effective batch" in line) == (not whole)
+    assert (line == "align: the whole effective batch of 4 fits at once") == (not whole)
 
 
 def test_a_classifier_is_priced_without_logits_of_words(capsys: pytest.CaptureFixture[str]) -> None:

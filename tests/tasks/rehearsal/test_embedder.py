@@ -57,7 +57,10 @@ def test_decoders_and_encoders_are_fine(project: Callable[..., Path], base: Call
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"is_encoder_decoder": True}, "an encoder-decoder, whose tokens have two vectors each"),
+        (
+            {"is_encoder_decoder": True},
+            "this is an encoder-decoder, but embeddings need a text-only decoder or encoder",
+        ),
         ({"model_type": "nothing", "architectures": ["Nothing"]}, "a model of the type 'nothing'"),
         ({"hidden_size": 16}, "config.json asks for"),
     ],
@@ -102,13 +105,13 @@ def looked_at(folder: Path, records: list[dict[str, Any]]) -> str:
     ("records", "train", "says"),
     [
         (GOOD, {}, ""),
-        (GOOD, {"batch_size": 1}, "a batch has one row"),
-        ([{**row, "positive": "docker ps"} for row in GOOD], {}, "a batch has one document alone"),
+        (GOOD, {"batch_size": 1}, "a batch has only one row"),
+        ([{**row, "positive": "docker ps"} for row in GOOD], {}, "a batch has only one document"),
         ([{**row, "anchor": f"{row['anchor']} <|im_end|>"} for row in GOOD], {}, "rendered"),
         (
             [{"text": f"a text of {row['anchor']}", "split": row["split"]} for row in GOOD],
             {},
-            "one question and one answer",
+            "has one question, and one answer",
         ),
         ([{**row, "positive": "docker " * 300 + row["anchor"]} for row in GOOD], {}, "longer than 256 tokens"),
     ],

@@ -391,15 +391,15 @@ def test_pairs_are_told_apart_by_margin_and_accuracy_and_a_loss_above_the_start_
 def test_what_train_made_stands_beside_what_align_made_of_it(project: Paths) -> None:
     write_json(project.evaluation("trained") / "settings.json", {})  # what the stage leaves where align is off
     run(Settings(), project)
-    assert "before align" not in page(project) and "Alignment took" not in page(project)
+    assert "before align" not in page(project) and "Alignment changed" not in page(project)
     shutil.rmtree(project.evaluation("trained"))
     evaluation(project, "trained", 3)
     tiny.decided(project)
     run(Settings(), project)
     for text in (" ".join(page(project).split()), project.card.read_text()):
-        assert "Alignment took exact match from 37.5 % to 87.5 %, which may be chance." in text
+        assert "Alignment changed exact match from 37.5 % to 87.5 %, which may be chance." in text
         assert "for information only: the model after align against the one after train, +0.5 in exact_match" in text
-    assert "| adapter | trained | exact_match | +0.5 |" in project.card.read_text()
+    assert "| adapter | trained | exact match | +0.5 |" in project.card.read_text()
     order = re.findall(r"<tr><td><code>(\w+)</code></td><td class=\"n strong\">", page(project))
     assert order[:6] == ["base", "base_system", "base_few_shot", "trained", "adapter", "merged"]
 
@@ -491,7 +491,7 @@ def test_classes_have_their_section(project: Paths) -> None:
     (section,) = re.findall(r"<h3>Classes</h3>.*?<h3>Decision</h3>", text, re.DOTALL)
     assert "often, answered often: 20 of 20" in section
     assert "(1 of 24; the base 24)" in section
-    assert "macro f1" in text and "accuracy" in text
+    assert "macro F1" in text and "accuracy" in text
 
 
 def test_lists_of_classes_have_a_line_for_each_class(project: Paths) -> None:

@@ -225,7 +225,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(paths: Paths, tm
         model("torchtune", settings, paths)
     with pytest.raises(SettingsError, match="merged is named twice"):
         models(["merged", "merged"], settings, paths)
-    with pytest.raises(InputError, match="merged does not exist yet: run `temper run merge`; there is no model yet"):
+    with pytest.raises(InputError, match="merged does not exist yet: run `temper run`; there is no model here yet"):
         model("merged", settings, Paths(tmp_path))
 
 

@@ -125,9 +125,9 @@ def test_parts_of_a_batch_give_the_loss_and_the_gradients_of_the_whole(templated
 
 def test_nothing_to_tell_apart_is_said_before_training(templated: Paths) -> None:
     train, validation = (load(templated.tokens(split)) for split in ("train", "validation"))
-    with pytest.raises(InputError, match="a batch has one row, and no row names a wrong document"):
+    with pytest.raises(InputError, match="a batch has only one row, and no row has a negative"):
         text_rows(train, validation, 1)
-    with pytest.raises(InputError, match="a batch has one document alone"):
+    with pytest.raises(InputError, match="a batch has only one document"):
         text_rows(train.select([0, 0]), validation, 2)
     with pytest.raises(InputError, match="the rows are dialogues"):
         text_rows(train.remove_columns("lengths"), validation, 2)

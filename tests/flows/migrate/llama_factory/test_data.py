@@ -77,7 +77,7 @@ def test_several_data_sets_are_parts_of_one_input(text: str, mix: Any, interleav
 
 def test_strict_turns_are_told_to_become_chance() -> None:
     _, lines = converted("dataset: mine,general\nmix_strategy: interleave_over\n")
-    assert "where LLaMA-Factory takes strict turns" in lines["mix_strategy"][1]
+    assert "LLaMA-Factory takes strict turns" in lines["mix_strategy"][1]
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_strict_turns_are_told_to_become_chance() -> None:
     [
         ("interleave_probs: 0.5,0.5\n", "interleave_probs", "concat takes all rows; LLaMA-Factory refuses it too"),
         ("mix_strategy: interleave_over\ninterleave_probs: 0.5\n", "interleave_probs", "one probability above 0 for"),
-        ("mix_strategy: interleave_over\ninterleave_probs: 0.5,0.6\n", "interleave_probs", "all add up to 1"),
-        ("mix_strategy: interleave_over\ninterleave_probs: 1.5,-0.5\n", "mix_strategy", "all add up to 1"),
+        ("mix_strategy: interleave_over\ninterleave_probs: 0.5,0.6\n", "interleave_probs", "and a sum of 1"),
+        ("mix_strategy: interleave_over\ninterleave_probs: 1.5,-0.5\n", "mix_strategy", "and a sum of 1"),
         ("mix_strategy: shuffle\n", "mix_strategy", "clean.interleave"),
     ],
 )
@@ -112,7 +112,7 @@ def test_other_files_beside_them_are_not_read() -> None:
     assert clean["mix"][-1]["files"] == "general.jsonl"
     assert lines["dataset[0]"] == (
         "refused",
-        "they lie in data too, and clean.interleave wants each file in a part of clean.mix: put the files of the mix "
+        "they are in data too, but clean.interleave needs every file in a part of clean.mix: put the files of the mix "
         "into a folder of their own",
     )
 

@@ -1,0 +1,125 @@
+"""`temper run`: every stage up to date, watched in the terminal, and what it came to."""
+
+import argparse
+import gc
+import os
+import sys
+from pathlib import Path
+
+from flows.system import signals
+from tasks.audit.arguments import whole
+from tasks.core.errors import TemperError
+from tasks.core.files import write_text
+from tasks.core.paths import PATHS
+
+
+def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this command to those of `temper`."""
+    run = commands.add_parser("run", help="bring every stage up to date, running only what changed")
+    run.set_defaults(act=_run)
+    run.add_argument(
+        "stages", nargs="*", metavar="STAGE", help="run only this stage and those it depends on; default: every stage"
+    )
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"change {PATHS.params} before")
+    run.add_argument(
+        "--recipe", type=Path, metavar="FILE", help="start again from the defaults, with this YAML file over them"
+    )
+    run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run stages even if nothing changed")
+    run.add_argument(
+        "--jobs",
+        type=whole(1, "stages"),
+        metavar="N",
+        help="stages to run at once; default: as many as the machine allows",
+    )
+    run.add_argument("--no-wait", action="store_true", help="fail if another run is using this checkout")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from flows.plan import preflight
+    from flows.server import connect
+    from flows.system.checkout_lock import checkout_lock
+
+    def ready() -> None:
+        preflight.quick()
+        preflight.check_stage_settings(Path(), options.stages, tell)  # others may be mended later
+
+    gc.disable()  # collecting while Prefect and DVC are imported takes a fifth of a run in which nothing changed
+    preflight.project()
+    with checkout_lock(tell, wait=not options.no_wait):
+        if options.set or options.recipe:
+            from flows.params.config import keep
+            from flows.params.model import change
+
+            before = PATHS.params.read_text(encoding="utf-8") if PATHS.params.is_file() else ""
+            lines = change(options.set, options.recipe)
+            try:
+                ready()
+                preflight.inputs()
+            except TemperError:
+                if lines:
+                    write_text(PATHS.params, before)
+                    tell(f"{PATHS.params}: unchanged")
+                raise
+            if lines:
+                keep(before)
+            for line in lines:
+                tell(f"{PATHS.params}: {line}")
+        else:
+            ready()
+        page = connect.choose(tell)
+        return _flow(options, page)
+
+
+def _flow(options: argparse.Namespace, page: str) -> int:
+    import httpx
+    from rich.console import Console
+
+    from flows.cli.progress import Terminal, tables
+    from flows.finetune import finetune
+    from flows.results.decision import sentence
+    from flows.results.scores import legend, rows
+    from flows.run.observer import observed_by
+    from flows.server import connect
+    from flows.worktree.zombies import reap
+
+    gc.freeze()
+    gc.enable()
+    connect.wait()
+    reap(tell)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    try:
+        with Terminal(console) as terminal, observed_by(terminal):
+            finetune(force=options.force, jobs=options.jobs, stages=options.stages)
+    except httpx.HTTPError as error:
+        if signals.received():
+            raise
+        print(
+            f"temper run: the Prefect server no longer answers ({type(error).__name__}); "
+            "finished stages are kept: run again.",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)  # on a usual exit Prefect would try for minutes to send what it still has
+    if options.stages:
+        console.print("\nNext:    temper run   (all other stages)")
+        return 0
+    if PATHS.comparison.exists():
+        for block in tables(rows(), console.width):
+            console.print()
+            console.print(block)
+        for line in legend():
+            console.print(line)
+    if decided := sentence():
+        console.print()
+        console.print(decided)
+    console.print()
+    if PATHS.page.exists():
+        console.print(f"Report:  {PATHS.page}")
+    console.print("Next:    temper run --set train.learning_rate=1e-3   (only stages that depend on it run again)")
+    console.print(f"         {f'open {page}' if page else 'temper ui   (and in another terminal: temper run)'}")
+    return 0
+
+
+def tell(line: str) -> None:
+    """Say something beside a command's output."""
+    print(line, file=sys.stderr, flush=True)
