@@ -28,7 +28,7 @@ NARROW, WIDE = 256, 1024
 
 THREADS = 2
 VOCABULARY = 4096
-FORMS = ("rows", "packs")
+FORMS: tuple[str, ...] = ("rows", "packs")
 
 STEPS: list[tuple[float, float]] = []
 """When training began, and when each step ended: on the clock, and in seconds of processors."""

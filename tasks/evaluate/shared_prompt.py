@@ -53,8 +53,8 @@ class SharedPrompts:
             texts = [groups[at][1][number] for at, number in part]
             after = self._scored(each, [text[:1] for text in texts], [text[1:] for text in texts])
             for (at, number), (value, greedy) in zip(part, after, strict=True):
-                before, said = scored[at][number]
-                scored[at][number] = (before + value, said and greedy)
+                before, likeliest_first = scored[at][number]
+                scored[at][number] = (before + value, likeliest_first and greedy)
         return scored
 
     @torch.inference_mode()

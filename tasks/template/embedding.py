@@ -46,23 +46,23 @@ class TextTemplater:
 
     def outcome(self, row: dict[str, Any]) -> Outcome:
         """What becomes of a canonical row."""
-        outcome, told = Outcome(row["id"]), texts(row)
-        if told is None or row.get("weight") == 0:
-            slug = "unrenderable" if told is None else "untrained"
+        outcome, pair = Outcome(row["id"]), texts(row)
+        if pair is None or row.get("weight") == 0:
+            slug = "unrenderable" if pair is None else "untrained"
             outcome.notes[slug] += 1
             outcome.reason, outcome.detail = slug, SHAPE
             return outcome
-        documents = [*told.positives, *told.negatives]
-        whole = self._ids(told.anchor, documents, cut=False)
-        outcome.notes = self._notes([told.anchor, *documents], whole, len(told.positives))
+        documents = [*pair.positives, *pair.negatives]
+        whole = self._ids(pair.anchor, documents, cut=False)
+        outcome.notes = self._notes([pair.anchor, *documents], whole, len(pair.positives))
         outcome.notes["weight"] += row.get("weight") not in (None, 1)
         outcome.most = max(map(len, whole))
-        outcome.sequences = _rows(whole, len(told.positives))
+        outcome.sequences = _rows(whole, len(pair.positives))
         outcome.tokens = outcome.answers = outcome.length
         if outcome.most > self.limit:
             outcome.notes["too_long"] += 1
             if self.settings.over_length == "truncate_answer":
-                outcome.sequences = _rows(self._ids(told.anchor, documents, cut=True), len(told.positives))
+                outcome.sequences = _rows(self._ids(pair.anchor, documents, cut=True), len(pair.positives))
                 outcome.cut = "answer"
         outcome.notes = +outcome.notes
         cut = ("too_long",) if outcome.cut else ()
@@ -76,12 +76,12 @@ class TextTemplater:
             *self.embedder.ids(self.tokenizer, documents, cut=cut),
         ]
 
-    def _notes(self, told: list[str], ids: list[list[int]], positives: int) -> Counter[str]:
+    def _notes(self, row_texts: list[str], ids: list[list[int]], positives: int) -> Counter[str]:
         """What is wrong with texts: words that the tokenizer takes for control tokens, or does not know."""
         flat = [token for text in ids for token in text]
         right = {tuple(text) for text in ids[1 : 1 + positives]}
         return Counter(
-            rendered=any(self.encoder.any_control.search(text) for text in told),
+            rendered=any(self.encoder.any_control.search(text) for text in row_texts),
             unknown=self.tokenizer.unk_token_id is not None and self.tokenizer.unk_token_id in flat,
             vocabulary=self.vocabulary is not None and max(flat, default=0) >= self.vocabulary,
             equal_pair=any(tuple(text) in right for text in ids[1 + positives :]),

@@ -12,7 +12,7 @@ from tasks.merge.lora import plain_lora
 from tasks.merge.plan import plan
 from tasks.merge.source import source
 from tasks.models.shards import StoredTensor
-from tasks.models.writing import PlannedTensor
+from tasks.models.writing import Pieces, PlannedTensor
 from tests.tasks import tiny
 from tests.tasks.tiny import loaded
 
@@ -105,11 +105,11 @@ def adapt(base: Path, folder: Path, config: Any) -> Any:
 
 
 def tensors_of(files: dict[str, dict[str, PlannedTensor]]) -> dict[str, Any]:
-    return {
-        name: planned.make.read() if isinstance(planned.make, StoredTensor) else planned.make()
-        for tensors in files.values()
-        for name, planned in tensors.items()
-    }
+    tensors = {}
+    for name, planned in (pair for each in files.values() for pair in each.items()):
+        assert not isinstance(planned.make, Pieces)
+        tensors[name] = planned.make.read() if isinstance(planned.make, StoredTensor) else planned.make()
+    return tensors
 
 
 def test_every_kind_is_named() -> None:

@@ -9,6 +9,7 @@ from tasks.merge.layers import OffloadedModel
 from tasks.merge.plan import misfit, plan
 from tasks.merge.source import source
 from tasks.models.shards import StoredTensor
+from tasks.models.writing import Pieces
 from tests.families.build import build
 from tests.tasks.merge.test_methods import adapt
 from tests.tasks.tiny import loaded
@@ -40,6 +41,7 @@ def test_experts_in_one_parameter_are_read_merged_and_stored_each_by_itself(tmp_
     for name, tensor in planned.items():
         copied = isinstance(tensor.make, StoredTensor)
         assert copied == (".w2." not in name), f"{name}: what is not tuned is copied, and nothing else"
+        assert not isinstance(tensor.make, Pieces)
         value = tensor.make.read() if isinstance(tensor.make, StoredTensor) else tensor.make()
         assert torch.equal(value, expected[name].read()), name
         assert torch.equal(value, before[name].read()) == copied
