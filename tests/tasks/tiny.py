@@ -416,7 +416,9 @@ def evaluation(
         "empty": 0,
         "drawn": {"rows": len(chats), "of": len(chats), "by": "all"},
         "left_out": {},
-        "classes": {kind_of_classes: label_table(*map(as_sets, classes)) if lists else confusion(*classes)}
+        "classes": {
+            kind_of_classes: label_table(*(as_sets(part) for part in classes)) if lists else confusion(*classes)
+        }
         if classes
         else {},
         **shots,
