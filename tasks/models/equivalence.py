@@ -112,7 +112,7 @@ def logits(model: Any, rows: list[list[int]], what: str = "") -> list[torch.Tens
     model.eval()
     asked = counting(what, rows, "rows") if what else rows
     answers = [model(input_ids=torch.tensor([row], device=model.device)).logits[0].float().cpu() for row in asked]
-    if tells_each_class(model.config):
+    if tells_each_class(getattr(model, "config", None)):
         return [torch.stack((torch.zeros_like(one), one), -1) for one in answers]
     return [torch.atleast_2d(one) for one in answers]  # type: ignore[no-untyped-call]
 

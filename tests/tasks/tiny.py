@@ -417,7 +417,7 @@ def evaluation(
         "drawn": {"rows": len(chats), "of": len(chats), "by": "all"},
         "left_out": {},
         "classes": {
-            kind_of_classes: label_table(as_sets(classes[0]), as_sets(classes[1])) if lists else confusion(*classes)
+            kind_of_classes: label_table(*(as_sets(part) for part in classes)) if lists else confusion(*classes)
         }
         if classes
         else {},
