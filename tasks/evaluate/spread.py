@@ -22,7 +22,7 @@ from tasks.evaluate.settings import Settings
 from tasks.models.sent import packed, unpack
 
 COPIES = 4
-"""Times the keys and values of a batch that working on it takes: moved to other rows, its logits, what a layer computes."""
+"""Times the keys and values of a batch that working on it takes: their copies, its logits, what a layer computes."""
 
 SHARE = 0.5
 """Of the memory that is free, what batches may take together."""
