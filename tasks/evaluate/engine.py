@@ -139,7 +139,7 @@ class Engine:
             numbers = together.setdefault(tuple(fitting[-1][0]), [])
             numbers.append(number)
             if len(numbers) == QUEUE * self._rows:
-                together[len(together)] = together.pop(tuple(fitting[-1][0]))
+                together[number] = together.pop(tuple(fitting[-1][0]))  # others begin a group of their own
         members = list(together.values())
         groups: list[Group] = [
             (fitting[numbers[0]][0], [fitting[number][1] for number in numbers]) for numbers in members
@@ -151,7 +151,7 @@ class Engine:
         asked = [["likelihoods", start, [groups[index] for index in part]] for start, part in parts]
         for (_, part), scored in zip(parts, self.store.each(asked, self._computed), strict=True):
             for index, values in zip(part, scored, strict=True):
-                likelihoods.update(zip(members[index], [(value, greedy) for value, greedy in values], strict=True))
+                likelihoods.update(zip(members[index], map(tuple, values), strict=True))
             report(len(likelihoods))
         return [likelihoods[number] for number in range(len(pairs))]
 

@@ -27,7 +27,7 @@ ACROSS = ("LILY", "SHADOW", "XLORA", "POLY")
 
 @dataclass(frozen=True)
 class KeyValues:
-    """What a model remembers of each row. None of the methods changes it."""
+    """What a model remembers of each row. No method changes it; a pass of the model does, which is its last use."""
 
     cache: DynamicCache
     pads: torch.Tensor
@@ -52,7 +52,7 @@ class KeyValues:
         return cls(cache, torch.zeros(1, dtype=torch.long, device=model.device), 0)
 
     def extended(self, tokens: int) -> Self:
-        """The same after the model has put `tokens` more tokens into its cache."""
+        """What is known after a pass with `tokens` more tokens."""
         return replace(self, length=self.length + tokens)
 
     def rows(self, rows: torch.Tensor, shifts: torch.Tensor | None = None) -> Self:
@@ -72,6 +72,8 @@ class KeyValues:
     def wide(self, length: int) -> Self:
         """The same with padding before each row, or less of it, so that it has `length` tokens."""
         more = length - self.length
+        if not more:
+            return self
         widened = self._with(lambda layer, new: new.put(*(pad(one, (0, 0, more, 0)) for one in _of(layer))))
         return replace(widened, pads=self.pads + more, length=length)
 

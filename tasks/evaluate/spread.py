@@ -21,8 +21,8 @@ from tasks.evaluate.engine import CarriedOut, Engine
 from tasks.evaluate.settings import Settings
 from tasks.models.sent import packed, unpack
 
-COPIES = 3
-"""Times the keys and values of a batch that working on it takes, its logits and what a layer computes with it."""
+COPIES = 4
+"""Times the keys and values of a batch that working on it takes: their copies, its logits, what a layer computes."""
 
 SHARE = 0.5
 """Of the memory that is free, what batches may take together."""

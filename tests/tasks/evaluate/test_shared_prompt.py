@@ -165,6 +165,15 @@ def test_each_token_of_a_start_and_of_a_question_goes_through_the_model_once(tmp
     assert sum(passed) == len(START) + 8 * 2 + 8 * 2
 
 
+def test_more_texts_than_fit_together_are_all_scored(tmp_path: Path) -> None:
+    """Twenty texts after each of two prompts in turn; a batch has four rows, and sixteen texts stay together."""
+    model = loaded("qwen3", tmp_path / "model")
+    pairs = [([9, 8, 7 + prompt], [20 + number, 30]) for number in range(20) for prompt in range(2)]
+    values = engine(model, tmp_path / "texts").likelihoods(pairs, lambda done: None)
+    for (context, text), (value, _) in zip(pairs, values, strict=True):
+        assert value == pytest.approx(alone(model, context, text)[0], abs=1e-4)
+
+
 def test_rows_that_wait_take_the_places_of_finished_ones(tmp_path: Path) -> None:
     from tasks.evaluate.decoding import greedy
 
