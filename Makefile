@@ -50,7 +50,7 @@ test: $(VENV)/.dev .state ## run the tests
 	$(BIN)/python -m pytest -q -m "not long" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 # make quick VENV=.venv/other PYTHON=3.13 runs it with another Python, in an environment of its own.
-quick: $(VENV)/.dev .state ## run the quick part of the tests: what differs first with another Python
+quick: $(VENV)/.dev .state ## run the quick part of the tests: for every save, and for another Python
 	$(BIN)/python -m pytest -q -m "not long" --numprocesses $(WORKERS) --dist loadfile $(QUICK)
 
 lint: $(VENV)/.dev ## check style and types
