@@ -52,16 +52,17 @@ def compare_slices(
     candidates: dict[str, Candidate], name: str, metric: str, level: float, resamples: int
 ) -> list[Comparison]:
     """The candidate `name` against the base in each slice; p adjusted over the slices (Holm)."""
-    one, two = candidates[name].scored(metric), candidates["base"].scored(metric)
+    tuned, base = candidates[name], candidates["base"]
+    one, two = tuned.scored(metric), base.scored(metric)
     comparisons: list[Comparison] = []
-    for dimension, values in candidates["base"].scores["slices"].items():
-        labels = np.array(candidates["base"].columns[dimension], object)
+    for dimension, values in base.scores["slices"].items():
+        labels = np.array(base.columns[dimension], object)
         for value in values:
             rows = (labels == value) & ~np.isnan(one.values) & ~np.isnan(two.values)
             if rows.any():
                 comparisons.append(
                     {"slice": f"{dimension}: {value}", "better": candidates[name].better[metric]}
-                    | _compare_scores(one.at(rows), two.at(rows), level, resamples)
+                    | _compare_scores(tuned.part(metric, rows), base.part(metric, rows), level, resamples)
                 )
     for comparison, p in zip(comparisons, holm([comparison["p"] for comparison in comparisons]), strict=True):
         comparison["p_adjusted"] = p

@@ -1,7 +1,7 @@
 """What the evaluations left, read and put side by side: the same rows in the same order."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,14 @@ class Candidate:
     def scored(self, metric: str) -> "Scored":
         """Its rows by `metric`, to be compared with another's."""
         return scored_rows(self.columns, self.goodness(metric), self.scores["metrics"][metric])
+
+    def part(self, metric: str, rows: Any) -> "Scored":
+        """As `scored`, for those rows where the mask `rows` is true: a loss counts by the tokens of these alone."""
+        part = self.scored(metric).at(rows)
+        if self.better[metric] == "higher":
+            return part
+        tokens = np.array(self.columns[f"{metric}_tokens"], float)
+        return replace(part, values=part.values * tokens[tokens > 0].mean() / tokens[rows & (tokens > 0)].mean())
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,21 @@ def test_perplexities_are_compared_by_their_ratio(tmp_path: Path) -> None:
     assert nf4.endswith("allowed: times 1.051")  # e^0.05
 
 
+def test_perplexities_of_a_slice_count_by_the_tokens_of_its_own_rows(tmp_path: Path) -> None:
+    """Every second row is long, and got worse; the short ones between them got better by a nat a token."""
+    paths = Paths(tmp_path)
+    tiny.ledgers(paths)
+    tokens = [(2.0, 40.0)[number % 2] for number in range(ROWS)]
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "merged", "nf4"):
+        change = (0.0, 0.0) if candidate.startswith("base") else (-1.0, 0.25)
+        losses = [3.0 + change[number % 2] + 0.01 * (number % 3) for number in range(ROWS)]
+        evaluated(paths, candidate, {"perplexity": losses, "perplexity_tokens": tokens})
+    tiny.decided(paths)
+    differences = {one["slice"]: one["difference"] for one in tiny.read(paths.decision / "comparisons.json")["slices"]}
+    assert differences["slice: new_phrasing"] == pytest.approx(1.0, abs=1e-3)
+    assert differences["slice: new_combination"] == pytest.approx(-0.25, abs=1e-3)
+
+
 def test_the_run_promoted_last(run: Paths) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
