@@ -1,7 +1,7 @@
 """A way of evaluating by another project: `python -m benchmarks.peers.evaluating PLACE`, in lighteval's environment.
 
 PLACE is one that `python -m benchmarks.evaluate make PLACE ITEMS` made: questions, examples and choices are those that
-temper, lm-eval and the loop take there. Prints what they print: seconds of processors, and answers. Loading is not counted.
+temper, lm-eval and the loop take there. Prints seconds of processors and answers, as they do. Loading is not counted.
 """
 
 import json
