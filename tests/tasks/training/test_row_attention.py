@@ -35,7 +35,7 @@ def trace(model: Any) -> tuple[Any, Any]:
     given = batch()
     targets = given.pop("labels")[:, 1:]
     logits = model(**given, use_cache=False).logits
-    torch.nn.functional.cross_entropy(logits[0, :-1], targets[0]).backward()
+    torch.nn.functional.cross_entropy(logits[0, :-1], targets[0]).backward()  # type: ignore[no-untyped-call]
     return logits.detach(), torch.cat([value.grad.flatten() for value in model.parameters() if value.grad is not None])
 
 
