@@ -59,7 +59,8 @@ def profiled(way: str, place: Path, threads: int) -> dict[str, Any]:
     """Seconds of processors that training took; by group and by operator, the share of the clock's."""
     from torch.profiler import ProfilerActivity, profile
 
-    trainings.THREADS, trainings.FORMS = threads, (FORM,)
+    trainings.THREADS = threads
+    trainings.FORMS = (FORM,)  # type: ignore[assignment]  # one of both
     profiler, plain = profile(activities=[ProfilerActivity.CPU], acc_events=True), trainings.note
 
     def note(begins: bool = False) -> None:
