@@ -60,7 +60,7 @@ def profiled(way: str, place: Path, threads: int) -> dict[str, Any]:
     from torch.profiler import ProfilerActivity, profile
 
     trainings.THREADS = threads
-    trainings.FORMS = (FORM,)  # type: ignore[assignment]  # one of both
+    trainings.FORMS = (FORM,)
     profiler, plain = profile(activities=[ProfilerActivity.CPU], acc_events=True), trainings.note
 
     def note(begins: bool = False) -> None:
