@@ -39,7 +39,7 @@
     const style = getComputedStyle(node), large = parseFloat(style.fontSize) >= 24;
     judge("text", node, node.closest("svg") ? style.fill : style.color, large ? 3 : 4.5);
   }
-  for (const shape of document.querySelectorAll("svg .bar, svg circle, svg rect, svg path.series0, svg path.series1, svg path.run")) {
+  for (const shape of document.querySelectorAll("svg .bar, svg circle, svg rect:not(.grid), svg path.series0, svg path.series1, svg path.run")) {
     const style = getComputedStyle(shape);
     judge("shape", shape, style.fill === "none" ? style.stroke : style.fill, 3);
   }
