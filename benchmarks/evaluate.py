@@ -67,11 +67,14 @@ def measure(full: bool) -> Result:
     configuration = "default" if full else "small"
     with TemporaryDirectory(prefix="temper-") as folder:
         place = Path(folder)
-        _run("make", place, str(ITEMS[configuration]))
-        found = [{way: _run(way, place) for way in WAYS} for _ in range(ROUNDS[configuration])]
-    seconds = {work: {way: median(one[way][work]["seconds"] for one in found) for way in WAYS} for work in WORK}
+        run("make", place, str(ITEMS[configuration]))
+        rounds = [{way: run(way, place) for way in WAYS} for _ in range(ROUNDS[configuration])]
+    seconds = {work: {way: median(one[way][work]["seconds"] for one in rounds) for way in WAYS} for work in WORK}
     same = all(
-        one[way][work]["said"] == found[0]["loop"][work]["said"] for one in found for way in WAYS for work in WORK
+        one[way][work]["answers"] == rounds[0]["loop"][work]["answers"]
+        for one in rounds
+        for way in WAYS
+        for work in WORK
     )
     behind = max(ways["temper"] / ways["loop"] for ways in seconds.values())
     times = {work: ways["lm_eval"] / ways["temper"] for work, ways in seconds.items()}
@@ -83,7 +86,7 @@ def measure(full: bool) -> Result:
             for work, ways in seconds.items()
         },
         "times_lm_eval": {work: round(ahead, 2) for work, ahead in times.items()},
-        "peak_mebibytes": {way: median(one[way]["peak"] for one in found) for way in WAYS},
+        "peak_mebibytes": {way: median(one[way]["peak"] for one in rounds) for way in WAYS},
         "same_answers": same,
     }
     return Result(
@@ -96,7 +99,8 @@ def measure(full: bool) -> Result:
     )
 
 
-def _run(way: str, place: Path, *more: str) -> dict[str, Any]:
+def run(way: str, place: Path, *more: str) -> dict[str, Any]:
+    """What a process of its own prints that goes that way in `place`."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "benchmarks.evaluate", way, str(place), *more],
         cwd=HERE, capture_output=True, text=True, check=False,
@@ -115,14 +119,14 @@ def _make(place: Path, items: int) -> dict[str, Any]:
 
     draw = random.Random(0)
     words = ("show", "stop", "remove", "all", "the", "containers", "images", "of", "named", "web", "that", "run")
-    said = [" ".join(draw.choices(words, k=draw.randint(4, 60))) for _ in range(SHOTS + items)]
+    questions = [" ".join(draw.choices(words, k=draw.randint(4, 60))) for _ in range(SHOTS + items)]
     folder = place / "tasks"
     folder.mkdir()
     lines = [
         json.dumps(
             {"question": f"{one}.", "choices": [" ".join(draw.choices(words, k=draw.randint(1, 8))) for _ in range(4)]}
         )
-        for one in said
+        for one in questions
     ]
     (folder / "rows.jsonl").write_text("\n".join(lines[SHOTS:]))
     (folder / "shots.jsonl").write_text("\n".join(lines[:SHOTS]))
@@ -133,7 +137,7 @@ def _make(place: Path, items: int) -> dict[str, Any]:
     backend.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     backend.train_from_iterator(
-        said,
+        questions,
         trainers.BpeTrainer(vocab_size=800, special_tokens=["<|end|>"], initial_alphabet=alphabet, show_progress=False),
     )
     PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", pad_token="<|end|>").save_pretrained(
@@ -170,7 +174,7 @@ def _temper(place: Path) -> dict[str, Any]:
     from tasks.evaluate.settings import Benchmark
 
     model, tokenizer = _loaded(place)
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     before = _peak()
     for work, (task, shots) in WORK.items():
         store = AnswerStore(place / f"record-{os.getpid()}", work)
@@ -179,11 +183,11 @@ def _temper(place: Path) -> dict[str, Any]:
         results = run_benchmarks(
             [Benchmark(task=task, shots=shots, chat_template=False)], engine, place / "tasks", reporter
         )
-        found[work] = {
+        measured[work] = {
             "seconds": time.process_time() - start,
-            "said": [_said(task, json.loads(row["answer"])) for row in results.samples],
+            "answers": [_answer(task, json.loads(row["answer"])) for row in results.samples],
         }
-    return {**found, "peak": _peak() - before}
+    return {**measured, "peak": _peak() - before}
 
 
 def _lm_eval(place: Path) -> dict[str, Any]:
@@ -193,7 +197,7 @@ def _lm_eval(place: Path) -> dict[str, Any]:
 
     model, tokenizer = _loaded(place)
     harness = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", max_length=512)
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     before = _peak()
     for work, (task, shots) in WORK.items():
         start = time.process_time()
@@ -203,8 +207,8 @@ def _lm_eval(place: Path) -> dict[str, Any]:
         )
         seconds = time.process_time() - start
         rows = sorted(results["samples"][task], key=lambda row: int(row["doc_id"]))
-        found[work] = {"seconds": seconds, "said": [_said(task, row["filtered_resps"]) for row in rows]}
-    return {**found, "peak": _peak() - before}
+        measured[work] = {"seconds": seconds, "answers": [_answer(task, row["filtered_resps"]) for row in rows]}
+    return {**measured, "peak": _peak() - before}
 
 
 def _peak() -> int:
@@ -212,7 +216,7 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def _said(task: str, answer: Any) -> Any:
+def _answer(task: str, answer: Any) -> Any:
     """The answer, or the number of the choice."""
     if task == "answer":
         return answer[0]
@@ -226,7 +230,7 @@ def _loop(place: Path) -> dict[str, Any]:
     model, tokenizer = _loaded(place)
     tokenizer.padding_side = "left"
     ways = {"choose": _chosen, "answer": _answered}
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     before = _peak()
     with torch.inference_mode():
         for work, (task, shots) in WORK.items():
@@ -238,9 +242,9 @@ def _loop(place: Path) -> dict[str, Any]:
             right = [row["choices"][0] if task == "choose" else "docker" for row in examples]
             shown = [f"{row['question']} {answer}\n\n" for row, answer in zip(examples, right, strict=True)]
             questions = ["".join(shown[:shots]) + row["question"] for row in rows]
-            said = ways[task](model, tokenizer, questions, rows)
-            found[work] = {"seconds": time.process_time() - start, "said": said}
-    return {**found, "peak": _peak() - before}
+            answers = ways[task](model, tokenizer, questions, rows)
+            measured[work] = {"seconds": time.process_time() - start, "answers": answers}
+    return {**measured, "peak": _peak() - before}
 
 
 def _chosen(model: Any, tokenizer: Any, questions: list[str], rows: list[dict[str, Any]]) -> list[int]:

@@ -35,17 +35,17 @@ def measure(full: bool) -> Result:
     with TemporaryDirectory(prefix="temper-", dir=os.environ.get("TEMPER_BENCH")) as folder:
         place = Path(folder)
         _run("make", place, configuration)
-        found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+        rounds: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
         for _ in range(ROUNDS[configuration]):
             for way in WAYS:
-                found[way].append(_run(way, place, configuration))
+                rounds[way].append(_run(way, place, configuration))
         same = _run("compare", place, configuration)["different"] == 0
         shard = max(file.stat().st_size for file in (place / "base").glob("*.safetensors"))
         adapter = (place / "adapter" / "adapter_model.safetensors").stat().st_size
         shards = len(list((place / "base").glob("*.safetensors")))
         size = sum(file.stat().st_size for file in (place / "base").glob("*.safetensors"))
-    seconds = {way: median(run["seconds"] for run in runs) for way, runs in found.items()}
-    peak = {way: max(run["peak"] for run in runs) for way, runs in found.items()}
+    seconds = {way: median(run["seconds"] for run in runs) for way, runs in rounds.items()}
+    peak = {way: max(run["peak"] for run in runs) for way, runs in rounds.items()}
     limit = shard + adapter + BEYOND
     ratio = seconds["temper"] / seconds["copy"]
     detail = {

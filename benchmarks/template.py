@@ -60,7 +60,7 @@ def measure(full: bool) -> Result:
     detail = {
         "configuration": configuration,
         "sets": speed,
-        "share_of_bare_tokens_a_second": {name: round(1 / found["ratio"], 3) for name, found in speed.items()},
+        "share_of_bare_tokens_a_second": {name: round(1 / one["ratio"], 3) for name, one in speed.items()},
         "memory": {"few": few, "many": many, "ratio": round(growth, 3)},
     }
     return Result(
@@ -84,8 +84,8 @@ def _child(what: str, place: Path, source: Path, base: Path, how: str) -> dict[s
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"benchmarks.template {what} {source.name}: {done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def lay_base(folder: Path, given: Path | None) -> None:
@@ -213,8 +213,8 @@ def _memory(place: Path, base: Path, rows: int) -> dict[str, Any]:
 
     paths = Paths(place)
     files = describe(base)
-    told = {"kind": "folder", "location": str(base), "revision": None, "files": files, "sha256": identity(files)}
-    write_json(paths.base / "base.json", told)
+    origin = {"kind": "folder", "location": str(base), "revision": None, "files": files, "sha256": identity(files)}
+    write_json(paths.base / "base.json", origin)
     start = time.perf_counter()
     run(Settings(max_loss=1), paths)
     seconds = round(time.perf_counter() - start, 1)
@@ -227,12 +227,12 @@ def main() -> None:
     """One measurement, in this process; the last line is what was found."""
     what, *places, how = sys.argv[1:]
     place, source, base = map(Path, places)
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     if what == "rows":
         lay_rows(source, place, int(how))
     else:
-        found = _speed(place, source, base, ROUNDS[how]) if what == "speed" else _memory(place, base, int(how))
-    print(json.dumps(found))
+        measured = _speed(place, source, base, ROUNDS[how]) if what == "speed" else _memory(place, base, int(how))
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

@@ -58,13 +58,16 @@ def measure(full: bool) -> Result:
 def _turns(place: Path, width: int, ways: list[str], configuration: str) -> dict[str, Any]:
     """What each way takes on a model of `width`, medians of its turns."""
     tokens = run("make", place, ROWS[configuration], width)["tokens"]
-    found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+    rounds: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
     for _ in range(ROUNDS[configuration]):
         for way in ways:
-            found[way].append(run(way, place))
-    starts = {way: median(one["start"] for one in made[1:]) for way, made in found.items()}
+            rounds[way].append(run(way, place))
+    starts = {way: median(one["start"] for one in each_round[1:]) for way, each_round in rounds.items()}
     seconds, processor = (
-        {way: {form: median(one[name][form] for one in made) for form in FORMS} for way, made in found.items()}
+        {
+            way: {form: median(one[name][form] for one in each_round) for form in FORMS}
+            for way, each_round in rounds.items()
+        }
         for name in ("seconds", "processor")
     )
     shares, calm = (
@@ -79,9 +82,11 @@ def _turns(place: Path, width: int, ways: list[str], configuration: str) -> dict
             way: {form: round(tokens / spent) for form, spent in forms.items()} for way, forms in seconds.items()
         },
         "seconds_to_first_step": {way: round(spent, 1) for way, spent in starts.items()},
-        "seconds_to_first_step_of_the_first_training": {way: round(made[0]["start"], 1) for way, made in found.items()},
+        "seconds_to_first_step_of_the_first_training": {
+            way: round(each_round[0]["start"], 1) for way, each_round in rounds.items()
+        },
         "processor_to_first_step": {
-            way: [round(each["first_processor"], 1) for each in made] for way, made in found.items()
+            way: [round(each["first_processor"], 1) for each in each_round] for way, each_round in rounds.items()
         },
     }
 

@@ -252,16 +252,16 @@ def main() -> None:
     way, place = sys.argv[1], Path(sys.argv[2])
     if way.startswith("ours"):
         begin_as_stage("benchmarks.trainings")
-    found: dict[str, Any] = {"seconds": {}, "processor": {}}
+    measured: dict[str, Any] = {"seconds": {}, "processor": {}}
     if way == "make":
-        found = make(place, *map(int, sys.argv[3:]))
+        measured = make(place, *map(int, sys.argv[3:]))
     else:
         for form in WAYS[way](place):
-            found.setdefault("first", STEPS[1][0])
-            found.setdefault("first_processor", STEPS[1][1])
+            measured.setdefault("first", STEPS[1][0])
+            measured.setdefault("first_processor", STEPS[1][1])
             for column, name in enumerate(("seconds", "processor")):
-                found[name][form] = STEPS[-1][column] - STEPS[0][column]
-    print(json.dumps(found))
+                measured[name][form] = STEPS[-1][column] - STEPS[0][column]
+    print(json.dumps(measured))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,9 @@ TASKS_TABLE = [
 
 def main(place: Path) -> None:
     """Each piece of work, one after the other, on one thread as the other ways."""
+    cache = str(place / "cache")
+    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_CACHE": cache}
+
     import torch
     from lighteval.logging.evaluation_tracker import EvaluationTracker
     from lighteval.models.transformers.transformers_model import TransformersModel, TransformersModelConfig

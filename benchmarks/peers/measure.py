@@ -2,7 +2,8 @@
 
 `python -m benchmarks.peers.environments FOLDER` makes these; TEMPER_PEERS names FOLDER. Training is LoRA of every
 linear layer but the head on 5 million weights, in tokens a second as shares of the bare loop's; merging is a soup
-and TIES of two models. Ways take turns, each in a process of its own; medians count.
+and TIES of two models; evaluation is that of `benchmarks.evaluate`. Ways take turns, each in a process of its own;
+medians count.
 """
 
 import json
@@ -15,7 +16,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks import trainings
+from benchmarks import evaluate, trainings
 from benchmarks.checkout import HERE
 from benchmarks.peers import environments, merging, training
 from benchmarks.result import Result
@@ -36,6 +37,9 @@ def measure(full: bool) -> Result:
     with TemporaryDirectory(prefix="temper-") as folder:
         shares = _training(Path(folder) / "train", there, configuration)
         merged = _merging(Path(folder) / "merge", there["mergekit"], configuration) if "mergekit" in there else None
+        answered = (
+            _evaluating(Path(folder) / "evaluate", there["lighteval"], configuration) if "lighteval" in there else None
+        )
     ratios = [
         share / shares["temper"][form]
         for peer, forms in shares.items()
@@ -48,6 +52,7 @@ def measure(full: bool) -> Result:
         "missing": [peer for peer in environments.PACKAGES if peer not in there],
         "shares_of_the_bare_loop_by_seconds_of_processors": shares,
         "merging": merged,
+        "evaluating": answered,
     }
     reached = worst is not None and worst <= GOAL
     return Result("peers", worst, "x the fastest peer's seconds of training", GOAL, reached, detail)
@@ -88,22 +93,42 @@ def _merging(place: Path, mergekit: Path, configuration: str) -> dict[str, Any]:
     """Per method: seconds and peak of both, and how far what they write differs."""
     place.mkdir()
     _run(Path(sys.executable), "merging", "make", str(place), configuration)
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     for method in merging.METHODS:
         runs: dict[str, list[dict[str, float]]] = {"temper": [], "mergekit": []}
         for _ in range(ROUNDS[configuration]):
             for way, interpreter in (("temper", Path(sys.executable)), ("mergekit", mergekit)):
                 runs[way].append(_run(interpreter, "merging", way, str(place), method))
-        found[method] = {
+        measured[method] = {
             way: {name: round(median(run[name] for run in each), 2) for name in ("seconds", "processor")}
             | {"peak_mib": round(max(run["peak"] for run in each) / 2**20)}
             for way, each in runs.items()
         }
-        found[method] |= _run(Path(sys.executable), "merging", "difference", str(place), method)
-    return found
+        measured[method] |= _run(Path(sys.executable), "merging", "difference", str(place), method)
+    return measured
 
 
-def _run(interpreter: Path, module: str, *words: str) -> dict[str, float]:
+def _evaluating(place: Path, lighteval: Path, configuration: str) -> dict[str, Any]:
+    """Per piece of work: seconds of processors of each way, and whether all give the same answers."""
+    place.mkdir()
+    evaluate.run("make", place, str(evaluate.ITEMS[configuration]))
+    rounds = [
+        {"temper": evaluate.run("temper", place), "lm_eval": evaluate.run("lm_eval", place)}
+        | {"lighteval": _run(lighteval, "evaluating", str(place))}
+        for _ in range(ROUNDS[configuration])
+    ]
+    return {
+        work: {way: round(median(one[way][work]["seconds"] for one in rounds), 2) for way in rounds[0]}
+        | {
+            "same": all(
+                way[work]["answers"] == rounds[0]["temper"][work]["answers"] for one in rounds for way in one.values()
+            )
+        }
+        for work in evaluate.WORK
+    }
+
+
+def _run(interpreter: Path, module: str, *words: str) -> dict[str, Any]:
     done = subprocess.run(
         [str(interpreter), "-W", "ignore", "-m", f"benchmarks.peers.{module}", *words],
         cwd=HERE, capture_output=True, text=True, check=False, env={**os.environ, **WAITING, "TQDM_DISABLE": "1"},
@@ -111,5 +136,5 @@ def _run(interpreter: Path, module: str, *words: str) -> dict[str, float]:
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)}: {done.stderr[-2000:]}")
     lines = done.stdout.splitlines()
-    values: dict[str, float] = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
+    values: dict[str, Any] = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
     return values
