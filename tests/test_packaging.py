@@ -29,7 +29,7 @@ PEERS = {
     "benchmarks": {
         *("datasketch", "datatrove", "duckdb", "FastSketchLSH", "gaoya", "polars", "rensa"),
         *("datafog", "detect_secrets", "presidio_analyzer", "scrubadub", "tldextract"),
-        *("lighteval", "litgpt", "llamafactory", "mergekit", "omegaconf", "torchtune"),
+        *("axolotl", "lighteval", "litgpt", "llamafactory", "mergekit", "omegaconf", "torchtune"),
         "playwright",
     },
 }

@@ -30,6 +30,10 @@ PACKAGES = {
         "litgpt==0.5.13", "jsonargparse<=4.41", "lightning", "lightning-utilities", "pytorch-lightning",
         "torchmetrics", "docstring-parser", "typeshed-client", "importlib-resources",
     ),
+    "axolotl": (
+        "axolotl==0.19.0", "axolotl-contribs-lgpl", "axolotl-contribs-mit", "addict", "fire", "termcolor", "colorama",
+        "python-dotenv", "hf_transfer",
+    ),
     "mergekit": ("mergekit==0.1.5", "immutables", "click>=8.2.1,<9"),
     "lighteval": (
         "lighteval==0.13.0", "inspect-ai==0.3.285", "xxhash<4", "nltk==3.9.1", "aenum==3.1.15", "termcolor==2.3.0",

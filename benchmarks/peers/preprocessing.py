@@ -88,7 +88,35 @@ def llamafactory(place: Path) -> Callable[[], tuple[int, int]]:
     return work
 
 
-WAYS: dict[str, Callable[[Path], Callable[[], tuple[int, int]]]] = {"temper": temper, "llamafactory": llamafactory}
+def axolotl(place: Path) -> Callable[[], tuple[int, int]]:
+    """Its strategy for dialogues, as `axolotl preprocess` maps it over rows and saves them, with the tokenizer's template."""
+    from axolotl.datasets import TokenizedPromptDataset
+    from axolotl.prompt_strategies.chat_template import load
+    from axolotl.utils.dict import DictDefault
+    from datasets import load_dataset
+    from transformers import AutoTokenizer
+
+    folder = place / "axolotl"
+    shutil.rmtree(folder, ignore_errors=True)
+    tokenizer = AutoTokenizer.from_pretrained(place / "base")
+    rows = {"path": str(place / "rows.jsonl"), "type": "chat_template", "field_messages": "messages"}
+    settings = {"chat_template": "tokenizer_default", "sequence_len": LIMIT, "train_on_inputs": False}
+    strategy = load(tokenizer, DictDefault(settings), DictDefault(rows))
+
+    def work() -> tuple[int, int]:
+        source = load_dataset("json", data_files=rows["path"], split="train", cache_dir=str(folder / "cache"))
+        tokenized = TokenizedPromptDataset(strategy, source)
+        tokenized.save_to_disk(folder / "tokenized")
+        return len(tokenized), sum(map(len, tokenized["input_ids"]))
+
+    return work
+
+
+WAYS: dict[str, Callable[[Path], Callable[[], tuple[int, int]]]] = {
+    "temper": temper,
+    "llamafactory": llamafactory,
+    "axolotl": axolotl,
+}
 PEERS = tuple(way for way in WAYS if way != "temper")
 
 
