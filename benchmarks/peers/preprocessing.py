@@ -89,7 +89,7 @@ def llamafactory(place: Path) -> Callable[[], tuple[int, int]]:
 
 
 def axolotl(place: Path) -> Callable[[], tuple[int, int]]:
-    """Its strategy for dialogues, mapped over rows and saved as by `axolotl preprocess`, with the template of the base."""
+    """Its strategy for dialogues, mapped over rows and saved as `axolotl preprocess` does."""
     from axolotl.datasets import TokenizedPromptDataset
     from axolotl.prompt_strategies.chat_template import load
     from axolotl.utils.dict import DictDefault
