@@ -74,5 +74,5 @@ def test_its_price_is_that_of_a_question_for_each_token(llama: tuple[Paths, str]
 
 def test_a_check_names_the_form_of_it(llama: tuple[Paths, str]) -> None:
     paths, url = llama
-    with pytest.raises(SettingsError, match=r"by next_token; set distill\.form to next_token"):
+    with pytest.raises(SettingsError, match=r"in the form next_token; set distill\.form to next_token"):
         distill.validate(settings(url), paths)
