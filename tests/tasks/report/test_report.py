@@ -510,7 +510,7 @@ def test_lists_of_classes_have_a_line_for_each_class(project: Paths) -> None:
     assert re.search(r'<td>often</td><td class="n">24</td><td class="n strong">0.98</td>', section)
     assert "(1 of 24; the base 24)" in section
     assert "<figure>" not in section
-    assert "macro f1" in text and "micro f1" in text and "subset accuracy" in text
+    assert "macro F1" in text and "micro F1" in text and "subset accuracy" in text
     assert "Naming every class for every row reaches 64.3 % in macro-F1" in text  # (1 + 2 * 4 / 28) / 2
 
 
