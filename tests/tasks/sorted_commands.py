@@ -2,8 +2,10 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
+import pytest
 
 from tasks.core.paths import Paths
 from tasks.template import stage as template
@@ -51,3 +53,16 @@ def put(paths: Paths, chats: list[list[dict[str, str]]], held_out: int = 12) -> 
     for split, part in parts.items():
         pq.write_table(tiny.rows(split, part), paths.clean / f"{split}.parquet")
     template.run(template.Settings(), paths)
+
+
+def merge_another_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the stage merge write a head that differs from the one that was trained."""
+    from tasks.merge import headed
+    from tasks.merge.whole import merge_whole
+
+    def another(tuned: Any) -> Any:
+        model = merge_whole(tuned)
+        model.score.weight.data += 0.1
+        return model
+
+    monkeypatch.setattr(headed, "merge_whole", another)

@@ -105,15 +105,7 @@ def test_quantised_and_merged_are_compared_class_by_class(merged: Paths) -> None
 
 
 def test_another_head_is_refused(merged: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.merge import headed
-    from tasks.merge.whole import merge_whole
-
-    def another(tuned: object) -> object:
-        model = merge_whole(tuned)
-        model.score.weight.data += 0.1
-        return model
-
-    monkeypatch.setattr(headed, "merge_whole", another)
+    sorted_commands.merge_another_head(monkeypatch)
     with pytest.raises(CheckFailed, match=r"more than merge\.tolerance"):
         merge.run(merge.Settings(), merged)
 
