@@ -17,6 +17,7 @@ import numpy as np
 from tasks.benchmarks import manager, one_line
 from tasks.core.errors import InputError, TemperError
 from tasks.core.files import fingerprint, write_json
+from tasks.core.numbers import counted
 from tasks.evaluate import benchmark_scores
 from tasks.evaluate.benchmark_draw import questions, takes_numbers
 from tasks.evaluate.engine import Engine
@@ -129,8 +130,8 @@ def _run_benchmark(
             print(f"benchmark {name}: {shared[name]} of its questions are among its examples", flush=True)
         if harness.cut[name]:
             print(
-                f"benchmark {name}: {harness.cut[name]} answers were cut at the task's max_gen_toks before the model "
-                "or a stop string ended them",
+                f"benchmark {name}: {counted(harness.cut[name], 'answers')} reached the task's max_gen_toks before the "
+                "model or a stop string ended them",
                 flush=True,
             )
     return scores, samples

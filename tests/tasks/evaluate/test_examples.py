@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.core.errors import InputError, SettingsError
+from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 from tasks.evaluate import stage
 from tasks.evaluate.settings import Benchmark, Settings
@@ -124,4 +125,4 @@ def test_answers_that_are_cut_are_counted(
     scores = run_task({"task": "asked"}, asked, scoring).scores["asked"]
     assert cut > 0
     assert scores["cut"] == cut
-    assert f"asked: {cut} answers were cut at the task's max_gen_toks" in capsys.readouterr().out
+    assert f"asked: {counted(cut, 'answers')} reached the task's max_gen_toks" in capsys.readouterr().out
