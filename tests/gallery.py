@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.checkout import HERE, Checkout, checkout
 from benchmarks.server import prefect_server
-from tasks.core.numbers import shown
+from tasks.core.numbers import metric_name, shown
 from tasks.core.paths import Paths
 from tests.browser import CHROMIUM, FLAGS
 from tests.flows.project import ROOT
@@ -209,7 +209,7 @@ def index(folder: Path = FOLDER) -> str:
         entry = ENTRIES[name]
         anchor = re.sub(r"[^\w -]", "", entry.title.lower()).replace(" ", "-")
         lines += [
-            f"| [{entry.title}](#{anchor}) | {each['metric']}{LOWER if each['after']['better'] == 'lower' else ''} "
+            f"| [{entry.title}](#{anchor}) | {metric_name(each['metric'])}{LOWER if each['after']['better'] == 'lower' else ''} "
             f"| {entry.before} {_score(each['before'])} | {_score(each['after'])} | {_minutes(each['seconds'])} |"
         ]
     for name in facts:
