@@ -208,8 +208,9 @@ def index(folder: Path = FOLDER) -> str:
     for name, each in facts.items():
         entry = ENTRIES[name]
         anchor = re.sub(r"[^\w -]", "", entry.title.lower()).replace(" ", "-")
+        metric = metric_name(each["metric"]) + (LOWER if each["after"]["better"] == "lower" else "")
         lines += [
-            f"| [{entry.title}](#{anchor}) | {metric_name(each['metric'])}{LOWER if each['after']['better'] == 'lower' else ''} "
+            f"| [{entry.title}](#{anchor}) | {metric} "
             f"| {entry.before} {_score(each['before'])} | {_score(each['after'])} | {_minutes(each['seconds'])} |"
         ]
     for name in facts:

@@ -66,8 +66,9 @@ def _work(work: Callable[[], Result], seconds: float, memory: int, writing: int)
         os.dup2(silent, 2)  # what a library says while it dies
         faulthandler.disable()  # it has a standard error of its own
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        used = int(seconds) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (used, used + 5))
+        used, most = int(seconds) + 1, resource.getrlimit(resource.RLIMIT_CPU)[1]
+        last = used + 5 if most == resource.RLIM_INFINITY else min(used + 5, most)  # who may not raise it, keeps it
+        resource.setrlimit(resource.RLIMIT_CPU, (min(used, last), last))
         space(memory)
         sys.setrecursionlimit(FEW)
         result = work()

@@ -75,7 +75,9 @@ def confine(mebibytes: int, seconds: int) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, 32),
     ):
-        resource.setrlimit(limit, (most, most))
+        hard = resource.getrlimit(limit)[1]
+        last = most if hard == resource.RLIM_INFINITY else min(most, hard)  # who may not raise it, keeps it
+        resource.setrlimit(limit, (last, last))
     number, openat, ioctl, fcntl, allowed = MACHINES[platform.machine()]
     steps = [
         (LOAD, 0, 0, ARCH),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import threading
 import time
 from typing import Any
@@ -184,3 +185,17 @@ def test_a_deadline_counts_what_passes_while_nothing_is_computed() -> None:
         threading.Event().wait(30)
     with Bounds(60, refuse), pytest.raises(InputError, match=r"more than 0\.05 seconds\."), Deadline(0.05, refuse):
         spin()
+
+
+@pytest.mark.parametrize("seconds", [9, 4])
+def test_narrower_limits_of_the_machine_stay(seconds: int) -> None:
+    """As `ulimit -t` and the queues of clusters set them. A process cannot raise such a limit again."""
+
+    def limits() -> tuple[int, int]:
+        return resource.getrlimit(resource.RLIMIT_CPU)
+
+    def narrowed() -> tuple[int, int]:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        return in_child(limits, 5.0, refuse)
+
+    assert in_child(narrowed, 100.0, refuse) == (min(seconds, 6), seconds)
