@@ -33,7 +33,7 @@ def test_the_index_is_made_of_what_is_there() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}/{page.name}")
 def test_a_page_is_small_and_of_no_machine(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert page.stat().st_size < 600_000
+    assert page.stat().st_size < 800_000
     assert not OURS.findall(text)
     host = socket.gethostname()
     assert len(host) < 6 or host not in text, "shorter names, such as vm, are words of a text too"
@@ -47,7 +47,7 @@ def test_the_page_on_tuning_says_what_the_run_of_ppo_says() -> None:
 
 
 def test_all_of_it_is_small() -> None:
-    assert sum(file.stat().st_size for file in gallery.FOLDER.rglob("*") if file.is_file()) < 4_000_000
+    assert sum(file.stat().st_size for file in gallery.FOLDER.rglob("*") if file.is_file()) < 5_000_000
 
 
 @pytest.mark.parametrize("entry", gallery.ENTRIES.values(), ids=list(gallery.ENTRIES))
