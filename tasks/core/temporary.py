@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from tasks.core.identity import Identity, current
@@ -20,6 +21,12 @@ LONGEST = 70
 
 SHORT = "/tmp/temper-"
 """Before the identity: a link to a folder whose own name is longer than `LONGEST`."""
+
+SHARED = "pymp-"
+"""How folders of multiprocessing begin."""
+
+LAST = -200
+"""When the folder goes at the end of a process; multiprocessing removes its own at -100, before."""
 
 KEPT = 14 * 24 * 3600.0
 """Seconds that what a process left is kept where nobody came back for it, or can tell here whether it lives."""
@@ -52,7 +59,7 @@ def temporary_files(paths: Paths) -> Iterator[None]:
         if before[0] is not None:
             os.environ["TMPDIR"] = before[0]
         if os.getpid() == owner.pid:  # else a fork of it, which ends earlier
-            _remove(folder)
+            _remove_in_time(folder)
 
 
 def inherited() -> bool:
@@ -83,6 +90,14 @@ def _short(folder: Path) -> str:
         if link.readlink() == folder and link.lstat().st_uid == os.getuid():
             return str(link)
     return str(folder)
+
+
+def _remove_in_time(folder: Path) -> None:
+    """Remove `folder`; where multiprocessing has one of its own in it, which it removes at the end, after that."""
+    if any(folder.glob(f"{SHARED}*")):
+        Finalize(None, _remove, args=(folder,), exitpriority=LAST)
+    else:
+        _remove(folder)
 
 
 def _remove(folder: Path) -> None:

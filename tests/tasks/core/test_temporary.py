@@ -15,15 +15,16 @@ from tasks.core.temporary import SHORT, inherited, remove_dead, temporary_files
 from tests.flows.project import ROOT
 
 PROGRAM = """
-import os, signal, sys, tempfile
+import multiprocessing.util, os, signal, sys, tempfile
 from pathlib import Path
 from tasks.core.paths import Paths
 from tasks.core.temporary import temporary_files
 with temporary_files(Paths(Path(sys.argv[1]))):
     tempfile.mkdtemp()
     tempfile.NamedTemporaryFile(delete=False)
+    if sys.argv[2:] == ["shared"]: multiprocessing.util.get_temp_dir()
     print(tempfile.gettempdir(), flush=True)
-    if sys.argv[2:]: os.kill(os.getpid(), signal.SIGKILL)
+    if sys.argv[2:] == ["killed"]: os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
@@ -39,12 +40,18 @@ def ended(project: Paths, *how: str) -> Path:
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == (-9 if how else 0), done.stderr
+    assert done.returncode == (-9 if how == ("killed",) else 0), done.stderr
+    assert not done.stderr
     return Path(done.stdout.strip())
 
 
 def test_they_go_with_their_process(project: Paths) -> None:
     assert not os.path.lexists(ended(project))
+    assert list(project.temporary.iterdir()) == []
+
+
+def test_a_folder_of_multiprocessing_goes_before_the_one_that_it_lies_in(project: Paths) -> None:
+    assert not os.path.lexists(ended(project, "shared"))
     assert list(project.temporary.iterdir()) == []
 
 
@@ -77,10 +84,10 @@ def test_sockets_fit_where_the_project_lies_deep(project: Paths) -> None:
     with temporary_files(deep):
         assert tempfile.gettempdir().startswith(SHORT)
         assert inherited()
-        path = Path(tempfile.mkdtemp(prefix="pymp-")) / "listener-12345678"
+        path = Path(tempfile.mkdtemp(prefix="sock-")) / "listener-12345678"
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
-        assert len(list(deep.temporary.glob("*/pymp-*/listener-*"))) == 1
+        assert len(list(deep.temporary.glob("*/sock-*/listener-*"))) == 1
         link = Path(tempfile.gettempdir())
     assert not os.path.lexists(link)
 
