@@ -13,11 +13,13 @@ from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan
 from flows.bridge.parcel import pack, unpack
 from flows.bridge.refusals import unclosed
 from flows.bridge.repo import cache, cached_file, cached_files, remotes, sort_lockfile
+from flows.bridge.status import NEVER
 from flows.bridge.storage.restore import upload
 from flows.bridge.survey import StageStatus, check_tracked_params, chosen, missing, survey, upstream
 
 __all__ = [
     "LOCK",
+    "NEVER",
     "How",
     "Item",
     "Outcome",

@@ -22,6 +22,9 @@ from flows.params.diff import parameters
 RestoredOutputs = dict[str, Output]
 """Outputs that would be restored, by their path, with their hashes."""
 
+NEVER = "it has not run yet"
+"""The reason of a stage that dvc.lock does not know."""
+
 
 class StatusCache:
     """What one pass under DVC's lock has seen already: many stages read the same files and the same params.yaml."""
@@ -76,7 +79,7 @@ def reasons(stage: PipelineStage, status_cache: StatusCache, restored: RestoredO
     A dependency in `restored` counts as having the hash it would have there, whatever lies on disk.
     """
     if not any(item.hash_info for item in (*stage.deps, *stage.outs)):
-        return ["it has not run yet"]
+        return [NEVER]
     if _cut_off(stage):
         return ["its entry in dvc.lock was cut off"]
     lines = list(_inputs(stage, status_cache, restored))

@@ -22,7 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Carry out one command; return the exit code."""
     options, more = _parser().parse_known_args(check.negatives_joined(sys.argv[1:] if arguments is None else arguments))
     if more and options.command not in ("audit", "look"):
-        _parser().error(f"{options.command} takes no argument {' '.join(more)}; see temper {options.command} --help")
+        remedy = f"see temper {options.command} --help"
+        if options.command in ("check", "plan") and more[0].startswith("--set"):
+            remedy = f"it reads {PATHS.params}: change that file, or let temper run --set change it and run"
+        _parser().error(f"{options.command} takes no argument {' '.join(more)}; {remedy}")
     options.more = more
     with signals.stopping(), temporary_files(PATHS):
         try:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from flows.bridge import Outcome, StageStatus
+from flows.bridge import NEVER, Outcome, StageStatus
 from flows.run.observer import Observer
 from tasks.core.progress import described
 
@@ -74,7 +74,8 @@ class Terminal(Observer):
     def finished(self, outcome: Outcome) -> None:
         self._remove(outcome.stage)
         self._kept += outcome.how == "unchanged"
-        why = f"  {outcome.reasons[0]}" if outcome.reasons and outcome.how == "ran" else ""
+        reasons = [reason for reason in outcome.reasons if reason != NEVER]  # now it has
+        why = f"  {reasons[0]}" if reasons and outcome.how == "ran" else ""
         seconds = f"{outcome.seconds:6.1f} s" if outcome.how != "unchanged" else " " * 8
         self._line(f"{outcome.stage.ljust(self._width)}  {outcome.how:9}  {seconds}{why}")
 

@@ -38,7 +38,9 @@ def _new(options: argparse.Namespace) -> int:
     print("    . .venv/bin/activate")
     print(f"    cp YOUR_ROWS {new.DATA}/ && temper look {new.DATA} && temper data add {new.DATA}")
     print(f"    temper config diff                       (what is set; see {PATHS.params} for the rest)")
-    print(f"    temper run --set base.folder={new.MODELS}/YOUR_MODEL  (or base.hub=organisation/name@REVISION)")
+    print("    temper run --set base.hub=organisation/name@REVISION")
+    print(f"\nOr with a model of your own in {new.MODELS}, which DVC keeps as it does your rows:")
+    print(f"    temper data add {new.MODELS}/YOUR_MODEL && temper run --set base.folder={new.MODELS}/YOUR_MODEL")
     return 0 if ready else 1
 
 

@@ -23,7 +23,7 @@ DATA = PATHS.own
 TASKS = Path("recipes/tasks")
 
 MODELS = "models"
-"""The folder of a project for models that are its base, which git leaves alone."""
+"""The folder of a project for models that are its base: tracked by DVC one by one, left alone by git."""
 
 
 def release() -> Path:
@@ -79,6 +79,7 @@ def _settle(project: Path, name: str, task: str | None, source: Path) -> None:
         change([], project / TASKS / f"{task}.yaml", path=params)
     change([f"report.title={name}"], path=params)
     (project / DATA).mkdir(parents=True)
+    (project / MODELS).mkdir()
     _keep_out_of_git(project)
     git("add", "--all", folder=project)
     git(
@@ -100,8 +101,9 @@ def _keep_out_of_git(project: Path) -> None:
     reason = f"# Your rows, wherever they lie here: DVC keeps them (temper data add {DATA})."
     kept = ["!/.gitignore", f"!/{TRACKED}", *(f"!/{name}/" for name in sorted(known))]
     write_text(ignored, text + "".join(f"{line}\n" for line in [reason, f"/{DATA.name}", "/*", *kept]))
-    root = project / ".gitignore"
-    write_text(root, f"{root.read_text()}# Models that you put here for base.folder.\n/{MODELS}/\n")
+    reason = f"# Models that you put here for base.folder: DVC keeps them (temper data add {MODELS}/NAME)."
+    lines = [reason, "/*", "!/.gitignore", f"!/{TRACKED}"]  # in a file here: DVC reads /models/* as the folder itself
+    write_text(project / MODELS / ".gitignore", "".join(f"{line}\n" for line in lines))
 
 
 def setup(project: Path) -> bool:

@@ -103,8 +103,10 @@ def _content(record: Record, how: Settings) -> tuple[Content | None, str | None,
     except Unusable as unusable:
         if isinstance(unusable, Ambiguous):
             return None, slug_of(unusable.reason), f"line {record.line}: {choice(unusable.candidates)}"
-        keys = ", ".join(list(record.value)[:KEYS])
-        known = f"; its keys are {keys}: map them in clean.columns" if unusable.reason == "unknown_shape" else ""
+        known = ""
+        if unusable.reason == "unknown_shape":
+            keys = ", ".join(list(record.value)[:KEYS])
+            known = f"; its keys are {keys}: name the columns, as --column question=NAME --column answer=NAME"
         return None, slug_of(unusable.reason), f"{unusable.reason} in line {record.line}{known}"
     except RecursionError:
         return None, "unreadable", f"nested too deep in line {record.line}"

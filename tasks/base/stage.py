@@ -62,6 +62,10 @@ def run(settings: Settings, paths: Paths) -> None:
         from tasks.base.record import record_folder
 
         record_folder(settings, paths)
+    elif not (paths.root / settings.folder).exists():
+        raise InputError(
+            f"base.folder = {settings.folder}: there is no such folder; put the model there, or name another."
+        )
     elif not (paths.root / settings.folder / "assistant.yaml").is_file():
         raise InputError(
             f"base.folder = {settings.folder}: neither a model (config.json, *.safetensors, a tokenizer) "

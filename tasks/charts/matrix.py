@@ -18,6 +18,9 @@ CELL = 30
 LINE = 13
 """Height of a row, at least, so that its name can be read however many there are; the columns are narrower then."""
 
+BESIDE = 30
+"""Room that half of the name of the last column takes."""
+
 FAINTEST = 0.3
 """Opacity of a cell with hardly any of its row's counts."""
 
@@ -40,15 +43,18 @@ def matrix(names: Sequence[str], counts: Mapping[tuple[int, int], int], last: st
         return LEFT + edge * column + (gap if column == len(names) else 0)
 
     body = [
-        element("rect", class_="grid", x=LEFT, y=TOP, width=edge * len(names), height=high * len(names), fill="none")
+        element("rect", class_="grid", x=left, y=TOP, width=width, height=high * len(names), fill="none")
+        for left, width in ((LEFT, edge * len(names)), (x(len(names)), edge))
     ]
     every = max(1, round(22 / edge))  # so that numbers do not touch
     for at, name in enumerate(names):
-        middle = TOP + high * (at + 0.5)
-        body.append(_sized(f"{_shortened(name)} · {at + 1}", (LEFT - 6, middle + size * 0.35), size, "end"))
+        level = TOP + high * (at + 0.5)
+        body.append(_sized(f"{_shortened(name)} · {at + 1}", (LEFT - 6, level + size * 0.35), size, "end"))
         if (at + 1) % every == 0 or at == 0:
             body.append(text(str(at + 1), (x(at) + edge / 2, TOP - 8), "tick"))
-    body.append(text(last, (x(len(names)) + edge / 2, TOP - 20), "tick", "end"))
+    middle = x(len(names)) + edge / 2
+    roomy = edge == CELL and middle + BESIDE <= WIDTH  # above its column alone; else left of there, above the numbers
+    body.append(text(last, (middle, TOP - 8), "tick") if roomy else text(last, (middle, TOP - 20), "tick", "end"))
     for (row, column), count in sorted(counts.items()):
         share = count / totals[row]
         kind = "cell right" if row == column else "cell wrong"

@@ -23,6 +23,9 @@ from tasks.core.paths import Paths
 FILES, ROWS = 20, 200
 """Files that are looked at, and rows of each: some hundredths of a second."""
 
+KEYS = 12
+"""Keys of a row that an error names at most."""
+
 
 def check_columns(settings: Settings, paths: Paths) -> None:
     """Raise `InputError` where the first rows have an answer or a switch that is not read, or no row can be used.
@@ -38,6 +41,7 @@ def check_columns(settings: Settings, paths: Paths) -> None:
     files = sources(where, settings.splits, settings.mix, settings.shape)
     whole, usable, reasons = len(files) <= FILES, 0, Counter[str]()
     candidates: tuple[str, ...] = ()
+    keys: list[str] = []
     for source in files[:FILES]:
         rows = records(source)
         for record in islice(rows, ROWS):
@@ -46,6 +50,8 @@ def check_columns(settings: Settings, paths: Paths) -> None:
             except (Unusable, RecursionError) as error:  # the stage counts it and says why
                 if isinstance(error, Ambiguous) and not candidates:
                     candidates = error.candidates
+                if isinstance(error, Unusable) and error.reason == "unknown_shape" and not keys:
+                    keys = [shown(key) or "" for key in list(record.value or {})[:KEYS]]
                 reasons[str(error) if isinstance(error, Unusable) and record.value is not None else "unreadable"] += 1
                 continue
             usable += 1
@@ -74,6 +80,11 @@ def check_columns(settings: Settings, paths: Paths) -> None:
         state = (
             f"none of {counted(reasons.total(), 'rows')} can be used ({counts})" if reasons else "the data has no rows"
         )
+        if keys and set(reasons) == {"unknown_shape"}:
+            raise InputError(
+                f"{where}: {state}: no known format has the keys {', '.join(keys)}; name the columns in clean.columns, "
+                "such as {question: NAME, answer: NAME}."
+            )
         raise InputError(f"{where}: {state}; set clean.input to data with rows that can be trained on.")
 
 

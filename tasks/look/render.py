@@ -91,7 +91,8 @@ def _labels(labels: Counter[str]) -> Bars:
     if others:
         rows.append((f"{len(others)} other labels", sum(count for _, count in others)))
     most, least = ordered[0][1], ordered[-1][1]
-    note = f"{len(labels)} labels; the most frequent has {shown(most / least, 3)} times the rows of the least frequent"
+    apart = f"the most frequent has {shown(most / least, 3)} times the rows of the least frequent"
+    note = f"{len(labels)} labels; {apart if most > least else 'all have as many rows'}"
     return Bars("Labels", tuple(rows), note)
 
 

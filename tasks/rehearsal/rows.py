@@ -53,7 +53,7 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
         except TemperError as error:  # of a part of the rows it may be wrong: none of them may be for the test
             error = type(error)(str(error).replace(str(where.resolve()), settings.input))
             return ([error], []) if whole else ([], [f"{error} (Checked: {what}.)"])
-        remarks = _losses(aside, settings.max_loss, what)
+        remarks = _losses(aside, settings.max_loss, what, whole)
         if (unasked := _unasked(needed, aside)) is not None:
             return ([unasked], remarks) if whole else ([], [*remarks, f"{unasked} (Checked: {what}.)"])
         refused, remarked = _of_choices(needed, aside, whole)
@@ -80,7 +80,7 @@ def _has_more(source: Source, most: int) -> bool:
     return next(islice(records(source), most, None), None) is not None
 
 
-def _losses(aside: Paths, limit: float, what: str) -> list[str]:
+def _losses(aside: Paths, limit: float, what: str, whole: bool) -> list[str]:
     """A remark where rows would leave in clean, with the reasons, and whether clean.max_loss allows as many."""
     ledger = read_object(aside.ledger)
     lost = Counter({reason: count for reason, count in ledger["left"].items() if reason not in REQUESTED})
@@ -89,7 +89,8 @@ def _losses(aside: Paths, limit: float, what: str) -> list[str]:
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in lost.most_common())
     allowed = "allows that" if lost.total() <= limit * ledger["in"] else "allows less of all rows"
     verdict = f"clean.max_loss = {shown(limit)} {allowed}"
-    return [f"clean: {lost.total():,} of {what} would be left out ({reasons}); {verdict}."]
+    of = counted(ledger["in"], "rows") if whole else what
+    return [f"clean: {lost.total():,} of {of} would be left out ({reasons}); {verdict}."]
 
 
 def _of_choices(needed: set[str], aside: Paths, whole: bool) -> tuple[list[TemperError], list[str]]:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
@@ -94,6 +95,21 @@ def test_rows_are_tracked_as_one_folder_whose_hash_is_of_the_rows_alone(project:
     assert git("status", "--porcelain") == "", "git leaves it alone before DVC has it, too"
     assert add([PATHS.collected])
     assert git("ls-files", f"{PATHS.collected}*") == f"{PATHS.collected}.dvc"
+
+
+def test_a_model_is_tracked_so_that_a_clone_has_it(project: Path) -> None:
+    from flows.bridge import checkout_inputs
+    from flows.deploy.events import add
+
+    model = Path(new.MODELS) / "small"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    assert add([model])
+    assert git("ls-files", new.MODELS).splitlines() == [f"{new.MODELS}/.gitignore", f"{model}.dvc"]
+    assert git("status", "--porcelain") == ""
+    rmtree(model)
+    checkout_inputs()
+    assert (model / "config.json").read_text() == "{}"
 
 
 def test_without_a_server_rows_are_just_tracked(

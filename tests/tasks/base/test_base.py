@@ -55,7 +55,7 @@ def test_a_folder_that_is_neither_model_nor_seed_is_refused(tmp_path: Path) -> N
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=r"neither a model .* nor a seed"):
         base.run(base.Settings(folder="folder"), Paths(tmp_path))
-    with pytest.raises(InputError, match=r"base\.folder = nowhere: neither"):
+    with pytest.raises(InputError, match=r"base\.folder = nowhere: there is no such folder"):
         base.run(base.Settings(folder="nowhere"), Paths(tmp_path))
 
 

@@ -362,6 +362,9 @@ def test_data_without_a_row_that_can_be_used_is_refused_before_a_run(paths: Path
         (paths.root / "rows.jsonl").write_text(content)
         with pytest.raises(InputError, match=rf"rows\.jsonl: {message}; set clean\.input to data with rows that can"):
             validate(settings, paths)
+    (paths.root / "rows.jsonl").write_text('{"mail": "Where is it?", "intent": "delivery"}\n' * 3)
+    with pytest.raises(InputError, match=r"no known format has the keys mail, intent; name the columns in clean\.col"):
+        validate(settings, paths)
     (paths.root / "rows.jsonl").write_text(f"{json.dumps(picture)}\n" * 1000 + json.dumps(CHAT))
     validate(settings, paths)  # more rows than are looked at
 

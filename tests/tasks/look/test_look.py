@@ -52,6 +52,11 @@ def test_labels_balance_duplicates_and_splits(workdir: Path, capsys: pytest.Capt
     assert "lost 30" in out and "found 12" in out
 
 
+def test_labels_with_as_many_rows_each(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write("rows.jsonl", *({"text": f"my card number {at}", "label": "lost" if at % 2 else "found"} for at in range(40)))
+    assert "2 labels; all have as many rows" in look(capsys, "rows.jsonl")[1]
+
+
 def test_labels_of_lists_are_counted_one_by_one(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{"text": f"mail {at}", "labels": ["late", "broken"] if at % 2 else []} for at in range(8)]
     write("rows.jsonl", *rows, {"text": "another mail", "labels": ["late"]})

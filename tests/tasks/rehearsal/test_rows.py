@@ -116,7 +116,7 @@ def test_a_template_that_refuses_a_dialogue(check: Callable[..., Said]) -> None:
 
 def test_roles_that_do_not_alternate_are_remarked(check: Callable[..., Said]) -> None:
     row = turns("Hello there.", "wipe the volume nine", "docker volume rm nine", roles=("user", "user", "assistant"))
-    remark = "clean: 1 of all rows would be left out (role_order 1); clean.max_loss = 0.2 allows that."
+    remark = "clean: 1 of 13 rows would be left out (role_order 1); clean.max_loss = 0.2 allows that."
     assert check([*GOOD, row]) == ([], [remark])
 
 
