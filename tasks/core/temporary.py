@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.util import Finalize
 from pathlib import Path
 
 from tasks.core.identity import Identity, current
@@ -95,6 +94,8 @@ def _short(folder: Path) -> str:
 def _remove_in_time(folder: Path) -> None:
     """Remove `folder`; where multiprocessing has one of its own in it, which it removes at the end, after that."""
     if any(folder.glob(f"{SHARED}*")):
+        from multiprocessing.util import Finalize  # a process without such a folder need not load it
+
         Finalize(None, _remove, args=(folder,), exitpriority=LAST)
     else:
         _remove(folder)
