@@ -27,7 +27,8 @@ from flows.worktree.zombies import claim_flow_run, reap
 from tasks.charts.parallel import parallel_chart
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS, Paths
-from tasks.core.settings import hint, load
+from tasks.core.settings import load
+from tasks.named.choices import hint
 
 POLL = 1.0
 """Seconds between two looks at the child runs."""

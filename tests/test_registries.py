@@ -10,9 +10,9 @@ from tasks.align.objectives import OBJECTIVES
 from tasks.align.rewards import REWARDS
 from tasks.align.settings import Reward
 from tasks.align.settings import Settings as Align
-from tasks.core.settings import Described
 from tasks.evaluate.metrics.registry import METRICS
 from tasks.evaluate.settings import Metric
+from tasks.named.choices import Described
 from tasks.quantize.schemes import SCHEMES
 from tests.flows.project import ROOT
 

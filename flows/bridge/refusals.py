@@ -24,7 +24,8 @@ from voluptuous import Invalid
 
 from tasks.core.errors import MachineError, SettingsError, TemperError
 from tasks.core.paths import PATHS
-from tasks.core.settings import hint, line_of, read
+from tasks.core.settings import line_of, read
+from tasks.named.choices import hint
 
 MOST = 5
 """Faults of one file that are told at once."""

@@ -14,7 +14,7 @@ from flows.bridge.repo import claimed, graph, locked, opened, ordered
 from flows.bridge.status import RestoredOutputs, StatusCache, hashes, reasons, restorable
 from flows.bridge.storage.objects import damages
 from tasks.core.errors import InputError
-from tasks.core.settings import hint
+from tasks.named.choices import hint
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tasks.audit.arguments import whole
 from tasks.core.errors import MachineError, SettingsError, StageFailed
 from tasks.core.paths import PATHS
-from tasks.core.settings import hint
+from tasks.named.choices import hint
 
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.migrate import axolotl, hosted, notebook, torchtune, trl
+from flows.migrate import hosted, notebook, torchtune, trl
+from flows.migrate.axolotl import keys as axolotl
 from flows.migrate.conversion import Conversion
 from flows.migrate.llama_factory import keys as llama_factory
 from flows.params.model import model

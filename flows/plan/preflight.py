@@ -130,8 +130,8 @@ def _read() -> "Params | None":
 
 def _late_refusals() -> Iterator[str]:
     """What late stages would refuse, after everything before them had run."""
-    from tasks.core.settings import hint
     from tasks.evaluate.settings import BASES
+    from tasks.named.choices import hint
     from tasks.template.tokenizer import check_tracked, template_text
     from tasks.train.beside import refusals
     from tasks.training.settings import check_row_sharing

@@ -12,7 +12,7 @@ from flows.run.policies import Share
 from flows.system.git import git
 from tasks.core.errors import MachineError, Unavailable
 from tasks.core.paths import PATHS
-from tasks.core.settings import hint
+from tasks.named.choices import hint
 
 
 def check(share: Share) -> None:

@@ -15,7 +15,7 @@ from tasks.core.errors import MachineError, SettingsError
 from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import read
 from tasks.training.methods import METHODS
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 
 if TYPE_CHECKING:
     from tasks.align.settings import Settings

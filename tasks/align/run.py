@@ -33,7 +33,7 @@ from tasks.training.loss_curve import starts_at_ln_2
 from tasks.training.private_trl import send_merged
 from tasks.training.rows import load as load_rows
 from tasks.training.samples import Asked
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 
 
 def align(settings: Settings, paths: Paths) -> None:

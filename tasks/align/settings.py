@@ -11,13 +11,14 @@ from tasks.align.objectives import OBJECTIVES
 from tasks.align.pass_through import check_objective, check_passes
 from tasks.align.rewards import REWARDS
 from tasks.core.paths import PATHS
-from tasks.core.settings import Choice, check_keys, hint
 from tasks.core.settings import Settings as Section
+from tasks.named.choices import Choice, check_keys, hint
 from tasks.named.names import Name
 from tasks.training.launch import Launch, alone
 from tasks.training.pass_through import check_arguments, check_effect
-from tasks.training.settings import Optimization, Positive, Samples, Tuning, unasked
+from tasks.training.settings import Optimization, Positive, Samples, unasked
 from tasks.training.strategies import check_strategy
+from tasks.training.tuning_settings import Tuning
 
 TRUNK = "trunk"
 """Values of ppo come from the policy's own trunk."""

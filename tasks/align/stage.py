@@ -20,7 +20,7 @@ from tasks.training import estimate, usage, zero
 from tasks.training.estimate import Base
 from tasks.training.loss_curve import write_untrained
 from tasks.training.optimizers import PARTICULAR
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 
 __all__ = ["STAGE", "Settings", "run", "validate"]
 

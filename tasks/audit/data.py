@@ -11,7 +11,7 @@ from tasks.audit.reasons import slug_of, slug_of_unread
 from tasks.clean.calls import ARGUMENTS, NULL_KEYS, RESULT_ORDER, RESULTS
 from tasks.clean.checks import fault
 from tasks.clean.classes import with_names
-from tasks.clean.columns import FATAL, ColumnSurvey, sentence
+from tasks.clean.columns import ColumnSurvey
 from tasks.clean.content import Content, Unusable
 from tasks.clean.files import sources
 from tasks.clean.read import records
@@ -19,6 +19,7 @@ from tasks.clean.record import Record
 from tasks.clean.settings import Settings, Splits
 from tasks.clean.shapes import to_content
 from tasks.clean.tabular import Ambiguous, choice
+from tasks.clean.unread import FATAL, sentence
 from tasks.core.json_files import json_value
 from tasks.engine.chosen import Local
 from tasks.rows.canonical import turns

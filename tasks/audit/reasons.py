@@ -5,7 +5,7 @@ python -m tasks.audit.reasons        prints every check as the table in docs/aud
 
 import re
 
-from tasks.clean.columns import FATAL, Unread
+from tasks.clean.unread import FATAL, Unread
 from tasks.template.checks import CHECKS, Check
 
 REASONS = {

@@ -5,9 +5,10 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from tasks.core.paths import PATHS
-from tasks.core.settings import Location, absent, hint
+from tasks.core.settings import Location, absent
 from tasks.core.settings import Settings as Section
 from tasks.models.hub import Pinned
+from tasks.named.choices import hint
 from tasks.training import optimizers
 from tasks.training.settings import Batched
 

@@ -5,19 +5,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tasks.clean.anchors import ANCHORS, POSITIVES, negative_columns
 from tasks.clean.classes import class_names
 from tasks.clean.content import Content
 from tasks.clean.modality import is_turn
-from tasks.clean.names import Kind, is_empty, kind_of
+from tasks.clean.names import is_empty, kind_of
 from tasks.clean.settings import Columns
 from tasks.clean.switches import UNCLEAR
 from tasks.clean.tabular import table
+from tasks.clean.unread import FATAL, Unread, sentence
 from tasks.core.errors import InputError
 from tasks.core.numbers import counted
-from tasks.core.paths import PATHS
 
 _TOOLS = ("tools", ("tools", "functions"))
 _SYSTEM = ("system prompt", ("system",))
@@ -61,20 +61,6 @@ MOST = 200
 
 CLASSES = 10
 """Names of classes that are listed."""
-
-FATAL: frozenset[Kind] = frozenset({"answer", "switch"})
-"""Kinds of columns without which the rows would be trained as something else."""
-
-
-class Unread(NamedTuple):
-    """A column, or a key of turns, that seems to hold a part of the row and is not read."""
-
-    shape: str
-    name: str
-    kind: Kind
-    of_turns: bool
-    numbers: bool = False
-    """Whether it holds whole numbers, as columns of classes do."""
 
 
 def reading(value: dict[str, Any], shape: str, columns: Columns) -> dict[str, str]:
@@ -264,33 +250,6 @@ def lines(summary: dict[str, Any]) -> Iterator[str]:
         unread = ", ".join(about["not_read"]) or "none"
         more = f" and {about['further_not_read']} values under further names" if "further_not_read" in about else ""
         yield f"{counted(about['rows'], 'rows')} of the shape {shape}; read: {read}; not read: {unread}{more}"
-
-
-def sentence(unread: Unread, first: str, classes: str = "") -> str:
-    """What is not read, where, and what to write into section `clean`.
-
-    `first`: file and line of a row that has it; `classes`: in brackets, what the numbers that it holds stand for.
-    """
-    what = f"the key '{unread.name}' of turns" if unread.of_turns else f"the column '{unread.name}'"
-    means = "may switch their loss" if unread.kind == "switch" else "looks like an answer"
-    numbers = f"it holds numbers, but answers must be texts: replace them by class names{classes}; then "
-    return (
-        f"{what} {means} but is not used in rows of the format {unread.shape}, such as {first}; "
-        f"{numbers if unread.numbers else ''}in section clean of {PATHS.params} write {advice(unread)}."
-    )
-
-
-def advice(unread: Unread) -> str:
-    """What to write into section `clean`, by what the column is to be."""
-    ignore = f"columns: {{ignored: [{unread.name}]}} to leave it out"
-    if unread.of_turns:
-        name = unread.name
-        return f"columns: {{masked: {name}}} if true means no loss, {{trained: {name}}} if true means loss, or {ignore}"
-    if unread.kind == "switch":
-        return f"remove the rows that it switches off, give them weight: 0, or write {ignore}"
-    question = "text" if unread.shape == "text" else "NAME"
-    texts = "" if unread.numbers else " (answers are texts)"
-    return f"columns: {{question: {question}, answer: {unread.name}}} to train it{texts}, or {ignore}"
 
 
 def _is_number(value: Any) -> bool:

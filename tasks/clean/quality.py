@@ -8,10 +8,10 @@ from typing import Any
 
 from tasks.clean import measures
 from tasks.clean.content import Content, Finding, excerpt
+from tasks.clean.filter_settings import Language, Length, Quality, Repetition
 from tasks.clean.language import known_languages, language
 from tasks.clean.refusals import is_boilerplate, is_refusal
 from tasks.clean.repair import garbled_at
-from tasks.clean.settings import Language, Length, Quality, Repetition
 from tasks.core.errors import SettingsError
 
 FINISH = "finish_reason"

@@ -6,7 +6,7 @@ from itertools import compress
 from typing import Any, NamedTuple
 
 from tasks.clean.checks import fault
-from tasks.clean.columns import ColumnSurvey, Unread
+from tasks.clean.columns import ColumnSurvey
 from tasks.clean.content import Content, Finding, Unusable
 from tasks.clean.duplicates import normalise
 from tasks.clean.keys import Key, hash64
@@ -20,6 +20,7 @@ from tasks.clean.settings import Settings
 from tasks.clean.shapes import to_content
 from tasks.clean.split import SPLITS, assigned_split
 from tasks.clean.tabular import Ambiguous
+from tasks.clean.unread import Unread
 from tasks.clean.write import OPTIONAL
 from tasks.rows.canonical import row_id
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from tasks.core.errors import SettingsError
 from tasks.core.numbers import counted, shown
-from tasks.core.settings import hint
 from tasks.decide.comparisons import REFERENCE, Comparison
 from tasks.decide.evidence import BEFORE, Candidate
 from tasks.decide.settings import Settings
+from tasks.named.choices import hint
 from tasks.statistics.effect import amount, effect, is_ratio
 from tasks.statistics.p_value import describe_p_value
 from tasks.statistics.paired import rows_needed

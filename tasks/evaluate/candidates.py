@@ -6,7 +6,7 @@ from typing import Any
 from tasks.chat.stops import setting, stop_ids
 from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.paths import Paths
-from tasks.core.settings import hint, read
+from tasks.core.settings import read
 from tasks.evaluate.settings import BASES, KNOWN, RETRIEVED, TUNED, Settings
 from tasks.models.adapter_files import adapter_config, training_record
 from tasks.models.foreign import foreign
@@ -14,6 +14,7 @@ from tasks.models.gguf.whole import check_whole
 from tasks.models.head import Head
 from tasks.models.loading import gguf_file, grow, load_model, load_tokenizer
 from tasks.models.record import base_folder, hub_folder
+from tasks.named.choices import hint
 from tasks.named.names import inside
 
 WORDED = ("base_system", "base_few_shot")

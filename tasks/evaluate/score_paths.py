@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import Any
 
-from tasks.core.settings import hint
 from tasks.evaluate.settings import KNOWN
+from tasks.named.choices import hint
 
 PARTS = ("value", "low", "high", "n")
 """Of a score: itself, its 95 % interval, and the rows that it is of."""

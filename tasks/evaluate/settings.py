@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tasks.core.settings import Choice, Location, check_keys
+from tasks.core.settings import Location
 from tasks.core.settings import Settings as Section
 from tasks.evaluate.metrics.registry import METRICS
 from tasks.models.hub import Pinned
+from tasks.named.choices import Choice, check_keys
 from tasks.named.names import Name
 from tasks.rows.columns import RESERVED, class_columns
 from tasks.teacher.settings import Teacher

@@ -13,7 +13,7 @@ from tasks.audit.data import COLUMNS, name_of
 from tasks.audit.subject import Subject
 from tasks.clean.checks import fault
 from tasks.clean.classes import with_names
-from tasks.clean.columns import FATAL, ColumnSurvey, sentence
+from tasks.clean.columns import ColumnSurvey
 from tasks.clean.content import Content, Unusable
 from tasks.clean.files import sources
 from tasks.clean.read import records
@@ -22,6 +22,7 @@ from tasks.clean.settings import Settings, Splits
 from tasks.clean.shapes import to_content
 from tasks.clean.split import assigned_split
 from tasks.clean.tabular import Ambiguous, choice
+from tasks.clean.unread import FATAL, sentence
 from tasks.core.paths import PATHS
 from tasks.rows.label_lists import labels_in
 

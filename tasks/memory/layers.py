@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 
 Need = TypeVar("Need")
 

@@ -11,7 +11,8 @@ from tasks.memory.passes import Batch, Stages, measure_pass, measure_stages
 from tasks.memory.skeleton import build, in_halves
 from tasks.memory.tensors import Parts
 from tasks.training.optimizers import state_bytes
-from tasks.training.settings import Optimization, Tuning
+from tasks.training.settings import Optimization
+from tasks.training.tuning_settings import Tuning
 
 CONTEXT = 600 * 2**20
 """Bytes of a card that CUDA, its kernels and cuBLAS hold before there is a tensor: 450 to 700 MiB, by the driver."""

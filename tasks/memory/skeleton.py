@@ -17,7 +17,7 @@ from tasks.training.coverage import quantizable
 from tasks.training.dtypes import holding, keeps_halves
 from tasks.training.estimate import QUANTIZED_BITS
 from tasks.training.methods import METHODS
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tasks.template.settings import Settings as Template
 from tasks.train.settings import Settings as Train
 from tasks.training.launch import Launch
 from tasks.training.methods import METHODS
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 
 Measured = TypeVar("Measured")
 

@@ -6,7 +6,8 @@ from tasks.core.errors import MachineError, SettingsError
 from tasks.core.paths import PATHS
 from tasks.models.classes import auto_class
 from tasks.models.skeleton import configured_base
-from tasks.training.settings import Optimization, Tuning
+from tasks.training.settings import Optimization
+from tasks.training.tuning_settings import Tuning
 
 PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
 """What a kernel needs to be installed, by its module."""

@@ -15,7 +15,7 @@ from tasks.models.record import base_folder, base_record
 from tasks.models.skeleton import configured_base
 from tasks.named.names import inside
 from tasks.training.methods import METHODS
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 
 REMEDY = "write {location!r} as base_model_name_or_path into its adapter_config.json"
 

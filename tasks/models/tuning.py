@@ -20,7 +20,8 @@ from tasks.training.adapters import INITIAL
 from tasks.training.arguments import bfloat16, width
 from tasks.training.dtypes import keeps_halves
 from tasks.training.methods import METHODS
-from tasks.training.settings import Optimization, Tuning
+from tasks.training.settings import Optimization
+from tasks.training.tuning_settings import Tuning
 
 
 def load(folder: Path, tuning: Tuning, settings: Optimization, head: Head | Embedder | None = None) -> Any:

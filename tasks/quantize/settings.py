@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from tasks.core.settings import Settings as Section
-from tasks.core.settings import hint
+from tasks.named.choices import hint
 from tasks.quantize.schemes import SCHEMES
 
 Share = Annotated[float, Field(ge=0, le=1)]

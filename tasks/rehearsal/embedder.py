@@ -69,7 +69,7 @@ def _tune_and_merge(model: Any, embedder: Embedder, scratch: Path) -> None:
     import torch
 
     from tasks.training.adapters import attach
-    from tasks.training.settings import LoRA, Tuning
+    from tasks.training.tuning_settings import LoRA, Tuning
 
     method = section("train").method
     tuning = Tuning(method=method, lora=LoRA(r=RANK, target_modules="all-linear")) if method != "freeze" else Tuning()

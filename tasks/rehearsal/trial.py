@@ -15,7 +15,7 @@ from tasks.models.loading import grow, load_model
 from tasks.models.tuning import save
 from tasks.quantize.schemes import SCHEMES, Calibration
 from tasks.training.adapters import attach
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 
 ROWS, TOKENS = 4, 24
 """Rows that models are compared on, and tokens of each."""

@@ -13,15 +13,15 @@ import torch
 
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
-from tasks.core.settings import hint
 from tasks.models.classes import beside_text
 from tasks.models.compact import shown_wide, widen_trained
 from tasks.models.loading import keep_packing
+from tasks.named.choices import hint
 from tasks.training.coverage import check_low_bits
 from tasks.training.embeddings import check_embeddings, train_embeddings
 from tasks.training.methods import METHODS
-from tasks.training.settings import Freeze, Tuning
 from tasks.training.targets import check_targets
+from tasks.training.tuning_settings import Freeze, Tuning
 
 LORA_PLUS = 16.0
 """How much faster B learns than A by the method lora_plus unless b_ratio is set: the ratio of its paper."""

@@ -17,7 +17,7 @@ import torch
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.models.private_peft import parameter_wrappers, wrappers
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 
 NAMED = 4
 """Groups of matrices that a line names."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.training.methods import METHODS
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 
 HALVES = {"BF16": "bfloat16", "F16": "float16"}
 """torch's name of a type of 16 bits by the name that safetensors has for it."""

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tasks.training.methods import METHODS
 from tasks.training.optimizers import UNSAVED, state_bytes
-from tasks.training.settings import Optimization, Tuning
+from tasks.training.settings import Optimization
+from tasks.training.tuning_settings import Tuning
 
 KEPT = 3
 """Checkpoints on disk at once: two that are kept, and the one being written."""

@@ -32,7 +32,8 @@ from tasks.training.methods import METHODS
 from tasks.training.muon import Muon
 from tasks.training.pace import PaceCallback
 from tasks.training.parts import RoundedOptimizer
-from tasks.training.settings import Optimization, Tuning
+from tasks.training.settings import Optimization
+from tasks.training.tuning_settings import Tuning
 from tasks.training.usage import Usage
 
 

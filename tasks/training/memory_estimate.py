@@ -25,8 +25,9 @@ from tasks.training.methods import METHODS
 from tasks.training.optimizers import state_bytes
 from tasks.training.pace import PaceCallback
 from tasks.training.private_trl import forget_figures
-from tasks.training.settings import Optimization, Tuning
+from tasks.training.settings import Optimization
 from tasks.training.sharding import is_shared, local, lowest, put_back
+from tasks.training.tuning_settings import Tuning
 from tasks.training.usage import Amounts, Usage
 from tasks.training.zero import not_shared_yet
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.core.settings import hint
+from tasks.named.choices import hint
 
 EVERY = {"target_modules": "all-linear"}
 """Every linear layer but the head."""

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from tasks.core.settings import hint
+from tasks.named.choices import hint
 
 OPTIMIZERS = (
     "adamw_torch", "adamw_torch_fused", "adamw_torch_8bit", "adafactor", "sgd", "adagrad", "rmsprop", "muon",

@@ -13,7 +13,7 @@ from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
-from tasks.core.settings import hint
+from tasks.named.choices import hint
 from tasks.training.optimizers import PROJECTING
 from tasks.training.settings import Optimization
 

@@ -13,9 +13,9 @@ import torch
 
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
-from tasks.core.settings import hint
+from tasks.named.choices import hint
 from tasks.training.methods import METHODS
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 
 LAYERS = ("target_modules", "feedforward_modules", "exclude_modules", "target_modules_bd_a", "target_modules_bd_b")
 """Fields of peft with the ends of the names of layers, or one regular expression for whole names."""

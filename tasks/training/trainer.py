@@ -30,8 +30,9 @@ from tasks.training.private_sharding import SharedCheckpoints
 from tasks.training.rows import count
 from tasks.training.samplers import LengthGroupedSampler, OrderedSampler
 from tasks.training.schedule import assumed
-from tasks.training.settings import Batched, Supervised, Tuning, check_row_sharing
+from tasks.training.settings import Batched, Supervised, check_row_sharing
 from tasks.training.sharding import mark
+from tasks.training.tuning_settings import Tuning
 from tasks.training.validation import TokenMean
 
 __all__ = ["TrainingResult", "fit", "prepare"]

@@ -33,7 +33,7 @@ from tasks.template import stage as template
 from tasks.train import run
 from tasks.train.settings import Settings
 from tasks.training import methods, optimizers
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 from tests.tasks import tiny
 
 PAGE = Path("docs/training-methods.md")

@@ -7,11 +7,11 @@ from typing import Any
 
 from tasks.clean.content import SHOWN, Content, excerpt
 from tasks.clean.content import Finding as Found
+from tasks.clean.filter_settings import Privacy
 from tasks.clean.privacy.finding import KINDS, Finding, Kind
 from tasks.clean.privacy.search import REGIONS, find, placeholders, redacted, suspects
 from tasks.clean.privacy.walk import Change, changed, changed_text
 from tasks.clean.record import Record
-from tasks.clean.settings import Privacy
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 

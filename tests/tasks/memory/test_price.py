@@ -6,7 +6,8 @@ import pytest
 
 from tasks.memory.passes import Batch
 from tasks.memory.price import price
-from tasks.training.settings import LoRA, Optimization, Tuning
+from tasks.training.settings import Optimization
+from tasks.training.tuning_settings import LoRA, Tuning
 
 
 def llama(layers: int) -> Any:

@@ -23,7 +23,7 @@ from tasks.report.usage import QUESTION, usage
 from tasks.serve.models import models
 from tasks.train import run as train
 from tasks.train.settings import Settings
-from tasks.training.settings import LoRA
+from tasks.training.tuning_settings import LoRA
 from tests.tasks import sorted_commands
 
 LEARNED = Settings(

@@ -12,7 +12,8 @@ from tasks.core.errors import MachineError, SettingsError
 from tasks.models.attention import check_attention
 from tasks.models.private_transformers import attention
 from tasks.models.tuning import load
-from tasks.training.settings import Optimization, Tuning
+from tasks.training.settings import Optimization
+from tasks.training.tuning_settings import Tuning
 from tests.families.build import build
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from tasks.models.tuning import load
 from tasks.training.adapters import attach
-from tasks.training.settings import Optimization, Tuning
+from tasks.training.settings import Optimization
+from tasks.training.tuning_settings import Tuning
 from tests.families.build import build
 from tests.tasks import tiny
 

@@ -18,7 +18,7 @@ from tasks.models.head import Head, filled
 from tasks.train import run
 from tasks.train.classifier import ClassTrainer, Collator, LabelTrainer
 from tasks.train.settings import Settings
-from tasks.training.settings import LoRA
+from tasks.training.tuning_settings import LoRA
 from tests.tasks import sorted_commands
 from tests.tasks.train.test_train import kill_and_continue
 

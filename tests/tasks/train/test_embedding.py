@@ -26,7 +26,7 @@ from tasks.train.embedding import Collator, EmbeddingTrainer, contrastive_losses
 from tasks.train.settings import Settings
 from tasks.train.texts import TextRows, mark, text_rows
 from tasks.training.rows import load
-from tasks.training.settings import LoRA
+from tasks.training.tuning_settings import LoRA
 from tests.tasks import paired
 from tests.tasks.train.test_train import kill_and_continue
 

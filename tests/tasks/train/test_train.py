@@ -17,7 +17,7 @@ from tasks.template import stage as template
 from tasks.train import run
 from tasks.train.settings import Settings
 from tasks.training import arguments, callbacks, checkpoints, rows
-from tasks.training.settings import LoRA
+from tasks.training.tuning_settings import LoRA
 from tests.tasks import tiny
 
 SMALL = Settings(

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.core.errors import SettingsError
 from tasks.training.coverage import check_low_bits, coverage
-from tasks.training.settings import Tuning
+from tasks.training.tuning_settings import Tuning
 from tests.families.build import _model
 from tests.families.configurations import FAMILIES
 from tests.tasks import tiny

@@ -18,7 +18,7 @@ from tasks.template import stage as template
 from tasks.train import run
 from tasks.training import kept_passes, memory_estimate, usage
 from tasks.training.kept_passes import KeptPasses, Passes
-from tasks.training.settings import LoRA
+from tasks.training.tuning_settings import LoRA
 from tests.flows.project import ROOT
 from tests.tasks import tiny
 from tests.tasks.train.test_train import SMALL

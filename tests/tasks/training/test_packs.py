@@ -23,7 +23,7 @@ from tasks.train.settings import Settings
 from tasks.training import row_attention, rows, trainer
 from tasks.training.packs import Packs, StackedCollator, choose_collator
 from tasks.training.padding import FLAT_COLLATOR, Collator
-from tasks.training.settings import LoRA
+from tasks.training.tuning_settings import LoRA
 from tests.tasks import tiny
 from tests.tasks.train.test_train import hashes, kill_and_continue
 from tests.tasks.training.test_padding import recurrent

@@ -26,7 +26,7 @@ from tasks.template import stage as template
 from tasks.train.run import tune
 from tasks.train.settings import Settings
 from tasks.training.launch import Launch
-from tasks.training.settings import LoRA
+from tasks.training.tuning_settings import LoRA
 from tests.tasks import tiny
 from tests.tasks.training.together import KILLED, together
 

@@ -20,7 +20,7 @@ from tasks.train import run
 from tasks.train.settings import Settings
 from tasks.training import rows
 from tasks.training.launch import Launch
-from tasks.training.settings import LoRA
+from tasks.training.tuning_settings import LoRA
 from tests.flows.project import ROOT
 from tests.tasks import tiny
 from tests.tasks.training.test_distributed import start

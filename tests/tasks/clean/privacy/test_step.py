@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
+from tasks.clean.filter_settings import Privacy
 from tasks.clean.privacy.filter import PrivacyFilter
-from tasks.clean.settings import Privacy, Settings
+from tasks.clean.settings import Settings
 from tasks.clean.stage import run
 from tasks.core.errors import SettingsError
 from tasks.core.paths import Paths
