@@ -137,16 +137,17 @@ def _worst(rule: str, limit: float | None, comparisons: list[Comparison], agains
     name = worst.get("candidate") or f"{worst['task']} ({worst['metric']})"
     whom = worst["against"] if against == "against" else "the base"
     measured, interval = effect(worst), "(95 % interval of the difference {} to {})"
-    what = f"{name} loses {shown(loss)} against {whom}"
+    what = f"{name} loses {shown(loss)} against {whom}" if loss > 0 else f"{name} does no worse than {whom}"
     if is_ratio(worst):
         what, interval = f"perplexity of {name} against {whom}: {measured.value}", "(95 % interval {} to {})"
-    what = what if loss > 0 else f"{name} loses nothing"
     interval = interval.format(measured.low, measured.high)
     if limit is None:
         return Verdict(rule, None, loss, None, f"not checked, since the limit is null: {what} {interval}")
     says = f"{what} {interval}; allowed: {amount(-limit if is_ratio(worst) else limit, worst)}"
-    excess = "" if loss <= limit or is_ratio(worst) else f", {shown(loss - limit)} too much"
-    return Verdict(rule, loss <= limit, loss, limit, f"{says}{excess}")
+    if loss > limit:
+        return Verdict(rule, False, loss, limit, says if is_ratio(worst) else f"{says}, {shown(loss - limit)} too much")
+    unsure = "; too few rows to rule out a loss beyond that" if -worst["low"] > limit else ""
+    return Verdict(rule, True, loss, limit, f"{says}{unsure}")
 
 
 def _judged(limit: float | None, result: dict[str, Any] | None) -> Verdict:

@@ -126,10 +126,17 @@ def cost(results: RunResults) -> str:
 
 
 def verdict(results: RunResults) -> str:
-    """Whether the model is worth shipping, and what speaks against it."""
-    if results.decision["promote"]:
-        return "Every rule holds: the model is worth shipping."
-    return f"Not promoted: {results.decision['reason']}"
+    """Whether the model is worth shipping, what speaks against it, and what could not be judged."""
+    unjudged = [
+        f"{name.replace('_', ' ')} ({rule['says'].removeprefix('not judged: ')})"
+        for name, rule in results.decision["rules"].items()
+        if rule["passed"] is None and rule["limit"] is not None
+    ]
+    rest = [f"Not judged: {'; '.join(unjudged)}."] if unjudged else []
+    if not results.decision["promote"]:
+        return " ".join([f"Not promoted: {results.decision['reason']}", *rest])
+    holds = "Every rule that could be judged holds" if rest else "Every rule holds"
+    return " ".join([f"{holds}: the model is worth shipping.", *rest])
 
 
 def against(results: RunResults) -> list[dict[str, Any]]:

@@ -103,6 +103,14 @@ def test_quantised_models_may_lose_so_much(run: Paths, right: int, limit: float 
         assert "allowed: 0.05, 0.025 too much" in decision["rules"]["quantised_loss"]["says"]
 
 
+def test_a_rule_that_holds_says_where_the_rows_allow_for_a_larger_loss(run: Paths) -> None:
+    replaced(run, "nf4", hits(30))
+    same = "nf4 does no worse than merged (95 % interval of the difference -0.0722 to 0.0722); allowed: "
+    assert tiny.decided(run, quantised_loss=0.08)["rules"]["quantised_loss"]["says"] == f"{same}0.08"
+    rule = tiny.decided(run, quantised_loss=0.07)["rules"]["quantised_loss"]
+    assert rule["passed"] and rule["says"] == f"{same}0.07; too few rows to rule out a loss beyond that"
+
+
 def test_forgetting(run: Paths) -> None:
     tiny.benchmark(run, "base", 30)
     tiny.benchmark(run, "merged", 26)

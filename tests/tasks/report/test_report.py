@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from flows.results.decision import sentence
 from tasks.core.errors import InputError
 from tasks.core.files import read_json, write_json, write_text
 from tasks.core.paths import Paths
-from tasks.report.render import diff_parts
+from tasks.report.gather import gather
+from tasks.report.render import diff_parts, verdict
 from tasks.report.settings import Settings
 from tasks.report.stage import run
 from tests.tasks import tiny
@@ -165,6 +167,20 @@ def test_summary_names_the_result_and_what_was_free(project: Paths) -> None:
     assert "Every rule holds: the model is worth shipping." not in text, "a scheme loses 12.5 points"
     assert "nf4 loses 0.125 against merged" in text
     assert "Quantising costs at most 12.5 points (nf4)." in text
+
+
+def test_a_rule_that_could_not_be_judged_is_named_beside_the_verdict(
+    project: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.decided(project, quantised_loss=0.2)
+    holds = "Every rule that could be judged holds: the model is worth shipping."
+    why = "no benchmark in evaluate.benchmarks"
+    assert verdict(gather(project)) == f"{holds} Not judged: forgetting ({why})."
+    monkeypatch.chdir(project.root)
+    assert f"  – forgetting: not judged: {why}" in str(sentence()).splitlines()
+    tiny.decided(project, quantised_loss=0.2, forgetting=None)
+    assert verdict(gather(project)) == "Every rule holds: the model is worth shipping."
+    assert "forgetting" not in str(sentence())
 
 
 def test_a_gain_within_chance_is_called_so(project: Paths) -> None:
