@@ -43,7 +43,10 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     lines = [f"{name} {newest} is commit {full[:12]}, and in the stage {stage}. Share it: git push --tags"]
     if full == commit("HEAD") and not git("status", "--porcelain", "--", str(LOCK)):
         keep_scores(decision)
-        lines.append(f"Later runs are compared with it: commit {PATHS.best}.")
+        lines.append(
+            f"Later runs are compared with its scores, which are now in {PATHS.best}: run temper run (decide and report "
+            f"run again, no other stage), then commit {PATHS.best} and {LOCK} together, so that the commit reproduces."
+        )
     return lines
 
 

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,11 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
         if keep:
             tell(f"the worktree is kept: {Path.cwd()}; when done: git worktree remove --force {Path.cwd()}")
         changed = list(_changed(numbers, _numbers(_committed())))
-        return [Verdict(stage, tuple(_compare(before[stage], after.get(stage, NOTHING), changed))) for stage in before]
+        outs = [path for record in before.values() for path in record.outs]
+        return [
+            Verdict(stage, tuple(_compare(record, after.get(stage, NOTHING), changed, outs)))
+            for stage, record in before.items()
+        ]
 
 
 def _repro(tell: Callable[[str], None]) -> None:
@@ -77,7 +81,11 @@ def _repro(tell: Callable[[str], None]) -> None:
         raise StageFailed("dvc repro failed; its last lines:\n" + "\n".join(f"    {line}" for line in output[-15:]))
 
 
-def _compare(old: StageRecord, new: StageRecord, changed: list[tuple[str, str]]) -> Iterator[str]:
+def _compare(
+    old: StageRecord, new: StageRecord, changed: list[tuple[str, str]], outs: Collection[str]
+) -> Iterator[str]:
+    """A line for each difference between two records of a stage. `changed`: (file, line) for each number that moved;
+    `outs`: what the stages write."""
     for path, out in old.outs.items():
         now = new.outs.get(path)
         if now and out.md5 == now.md5:
@@ -87,6 +95,11 @@ def _compare(old: StageRecord, new: StageRecord, changed: list[tuple[str, str]])
     for path, dep in old.deps.items():
         if path not in new.deps or dep.md5 != new.deps[path].md5:
             yield f"it read a different {path}"
+            if not any(Path(path).is_relative_to(out) or Path(out).is_relative_to(path) for out in outs):
+                yield (
+                    f"    {path} changed after {LOCK} was written; run temper run there, and commit {LOCK} and the "
+                    "change together"
+                )
 
 
 def _size(item: Item) -> str:
@@ -98,12 +111,15 @@ def _environment(revision: str) -> Iterator[str]:
     """What differs between the machine that made the run and this one, where the experiment says."""
     text = git("log", "-1", "--format=%B", revision)
     if not (recorded := re.search(r"^Environment: (\{.*\})$", text, re.MULTILINE)):
-        yield "the revision does not say which machine made it."
+        yield (
+            "This revision does not record the kind of machine that made it; only deployed runs do. Where a "
+            "stage differs, another processor may be the reason."
+        )
         return
     try:
         then, now = json_value(recorded[1]), environment(LOCKED)
     except ValueError:
-        yield "the revision's record of its machine is not valid JSON."
+        yield "This revision's record of its machine is not valid JSON, so the machines cannot be compared."
         return
     for name, value in then.items():
         if value != now.get(name):

@@ -197,7 +197,7 @@ def test_against_the_rules_says_so_and_keeps_the_scores(runs: tuple[str, str]) -
         shutil.copytree(f"made/{part}", f"data/evaluation/{part}", dirs_exist_ok=True)
     code, output = temper("promote", "--against-the-rules", "--version", "v1.0.0")
     assert code == 0, output
-    assert "model v1.0.0" in output and "commit data/best" in output
+    assert "model v1.0.0" in output and "commit data/best and dvc.lock together" in output
     assert "against the rules: merged has 8." in call("git", "tag", "--list", "--format=%(contents)", "model@v1.0.0")
     kept = pq.read_table("data/best/scores.parquet").to_pydict()
     assert sum(kept["exact_match"]) == 8 and len(kept["id"]) == ROWS
