@@ -65,6 +65,20 @@ def test_labels_of_lists_are_counted_one_by_one(workdir: Path, capsys: pytest.Ca
     assert "2 labels; the most frequent has 1.25 times the rows of the least frequent" in out
 
 
+def test_rows_of_a_project_are_read_as_its_settings_say(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data/own").mkdir(parents=True)
+    write("data/own/rows.jsonl", {"ask": "hi", "reply": "hello", "other": "bye"})
+    columns = "columns: {question: ask, answer: reply}"
+    Path("params.yaml").write_text(f"clean:\n  input: data/own\n  {columns}\n")
+    code, out, error = look(capsys, "data/own")
+    assert code == 0 and "1 row read, 1 can be used." in out and "reply is the answer" in out
+    assert error == "Rows are read by clean.columns of params.yaml; --column and --shape override it.\n"
+    assert "other is the answer" in look(capsys, "data/own/rows.jsonl", "--column", "answer=other")[1]
+    Path("elsewhere.jsonl").write_bytes(Path("data/own/rows.jsonl").read_bytes())
+    code, out, error = look(capsys, "elsewhere.jsonl")
+    assert (code, error) == (1, "") and "1 leave: unknown_shape" in out, "other data are read by their own keys"
+
+
 def test_rows_are_shown_as_they_are_trained(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write("rows.jsonl", CHAT)
     _, out, _ = look(capsys, "rows.jsonl", "--tokenizer", "tok")
