@@ -12,6 +12,7 @@ from rich.text import Text
 
 from flows.bridge import NEVER, Outcome, StageStatus
 from flows.run.observer import Observer
+from flows.system.signals import received
 from tasks.core.progress import described
 
 EVERY = 60.0
@@ -81,7 +82,7 @@ class Terminal(Observer):
 
     def failed(self, stage: str, reason: str) -> None:
         self._remove(stage)
-        self._line(f"{stage.ljust(self._width)}  failed")
+        self._line(f"{stage.ljust(self._width)}  {'stopped' if received() else 'failed'}")
 
     def __enter__(self) -> "Terminal":
         self._bars.start()

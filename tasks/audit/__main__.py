@@ -15,8 +15,7 @@ from tasks.core.numbers import counted
 
 def main(arguments: list[str]) -> int:
     """Audit data or a template; returns the exit code."""
-    options = parser().parse_args(arguments)
-    return carry_out("temper audit", lambda: _audit(options))
+    return carry_out("temper audit", lambda: _audit(parser().parse_args(arguments)))
 
 
 def parser() -> argparse.ArgumentParser:

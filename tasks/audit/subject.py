@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tasks.audit.arguments import whole
 from tasks.core.errors import InputError, TemperError, advice, hub_faults, hub_reason, is_fault
+from tasks.core.output import piped
 from tasks.core.paths import PATHS
 
 BAD_USE = 2
@@ -62,7 +63,7 @@ def carry_out(name: str, work: Callable[[], int]) -> int:
         {"TOKENIZERS_PARALLELISM": "true", "TRANSFORMERS_VERBOSITY": "warning", "HF_HUB_DISABLE_TELEMETRY": "1"}
     )
     try:
-        return work()
+        return piped(work)
     except TemperError as error:
         print(f"{name}: {error}", file=sys.stderr)
     except OSError as error:

@@ -20,8 +20,7 @@ NARROW = 100
 
 def main(arguments: list[str]) -> int:
     """Look at data; returns the exit code."""
-    options = parser().parse_args(arguments)
-    return carry_out("temper look", lambda: _look(options))
+    return carry_out("temper look", lambda: _look(parser().parse_args(arguments)))
 
 
 def parser() -> argparse.ArgumentParser:
