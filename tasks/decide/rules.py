@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.errors import SettingsError
-from tasks.core.numbers import counted, shown
+from tasks.core.numbers import counted, metric_name, shown
 from tasks.core.settings import hint
 from tasks.decide.comparisons import REFERENCE, Comparison
 from tasks.decide.evidence import BEFORE, Candidate
@@ -84,7 +84,7 @@ def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
     )
     measured, least = effect(result), "at most" if is_ratio(result) else "at least"
     says = (
-        f"{settings.candidate} against {result['against']}: {measured.value} in {metric} (95 % interval "
+        f"{settings.candidate} against {result['against']}: {measured.value} in {metric_name(metric)} (95 % interval "
         f"{measured.low} to {measured.high}, {describe_p_value(result['p_adjusted'])} over all metrics); "
         f"wanted: {least} {amount(settings.gain, result)} with p below {shown(settings.level)}"
     )
@@ -122,7 +122,7 @@ def _alignment(metric: str, result: Comparison) -> Verdict:
     difference, measured = result["difference"], effect(result)
     sure = "" if result["low"] > 0 or result["high"] < 0 else "; it may be chance"
     says = (
-        f"for information only: the model after align against the one after train, {measured.value} in {metric} (95 % "
+        f"for information only: the model after align against the one after train, {measured.value} in {metric_name(metric)} (95 % "
         f"interval {measured.low} to {measured.high}, {describe_p_value(result['p_adjusted'])} over all metrics){sure}"
     )
     return Verdict("alignment", None, difference, None, says)

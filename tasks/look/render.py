@@ -29,16 +29,16 @@ def facts(view: View) -> Iterator[str]:
     beginning = "" if view.whole else " (the first ones; --rows reads more)"
     yield f"{counted(view.rows, 'rows')} read{beginning}, {view.usable:,} can be used."
     for reason, count in view.unusable.most_common():
-        yield f"{count:,} leave: {reason}."
+        yield f"{counted(count, 'rows')} cannot be used: {reason}."
     for shape, about in view.shapes.items():
         read = ", ".join(f"{name} is the {part}" if name != part else name for name, part in about["read"].items())
         unread = ", ".join(about["not_read"])
-        yield f"{about['rows']:,} have the shape {shape}: {read}{f'; not read: {unread}' if unread else ''}."
+        yield f"{counted(about['rows'], 'rows')} of the shape {shape}: {read}{f'; not read: {unread}' if unread else ''}."
     yield from view.hints
     if view.duplicates:
-        yield f"{view.duplicates:,} duplicate another row exactly; clean keeps one of each."
+        yield f"Exact duplicates of another row: {view.duplicates:,}; clean keeps one of each."
     if view.conflicts:
-        yield f"{view.conflicts:,} have the same request as another row but a different answer; see clean.conflicts."
+        yield f"The same request as another row, but a different answer: {view.conflicts:,}; see clean.conflicts."
     if view.tokens and view.outcomes:
         tokens = sum(view.lengths)
         share = f"{view.trained / max(1, tokens):.0%}"

@@ -69,7 +69,7 @@ def test_what_align_made_is_told_beside_what_train_had_made(run: Paths) -> None:
     assert decision["promote"] is True
     rule = decision["rules"]["alignment"]
     assert (rule["passed"], rule["value"], rule["limit"]) == (None, -0.15, None)
-    assert "-0.15 in exact_match (95 % interval " in rule["says"] and "p = 0.031" in rule["says"]
+    assert "-0.15 in exact match (95 % interval " in rule["says"] and "p = 0.031" in rule["says"]
     comparisons = tiny.read(run.decision / "comparisons.json")["comparisons"]
     (step,) = (one for one in comparisons if one["against"] == "trained")
     assert (step["candidate"], step["against"], step["wins"], step["losses"], step["ties"]) == (
@@ -325,7 +325,7 @@ def test_macro_f1_decides_where_accuracy_would_not(run: Paths) -> None:
 
 
 def test_lists_of_classes_are_compared_by_the_f1_that_is_named(run: Paths) -> None:
-    """By hand, of `a` in 30 of 40 rows and `b` in 10: macro-F1 of naming `a` alone is half of 2 * 30 / 70, micro-F1
+    """By hand, of `a` in 30 of 40 rows and `b` in 10: macro F1 of naming `a` alone is half of 2 * 30 / 70, micro F1
     2 * 30 / 80; naming what is right is 1."""
     import shutil
 

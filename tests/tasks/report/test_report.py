@@ -414,7 +414,7 @@ def test_what_train_made_stands_beside_what_align_made_of_it(project: Paths) -> 
     run(Settings(), project)
     for text in (" ".join(page(project).split()), project.card.read_text()):
         assert "Alignment changed exact match from 37.5 % to 87.5 %, which may be chance." in text
-        assert "for information only: the model after align against the one after train, +0.5 in exact_match" in text
+        assert "for information only: the model after align against the one after train, +0.5 in exact match" in text
     assert "| adapter | trained | exact match | +0.5 |" in project.card.read_text()
     order = re.findall(r"<tr><td><code>(\w+)</code></td><td class=\"n strong\">", page(project))
     assert order[:6] == ["base", "base_system", "base_few_shot", "trained", "adapter", "merged"]
@@ -527,7 +527,7 @@ def test_lists_of_classes_have_a_line_for_each_class(project: Paths) -> None:
     assert "(1 of 24; the base 24)" in section
     assert "<figure>" not in section
     assert "macro F1" in text and "micro F1" in text and "subset accuracy" in text
-    assert "Naming every class for every row reaches 64.3 % in macro-F1" in text  # (1 + 2 * 4 / 28) / 2
+    assert "Naming every class for every row reaches 64.3 % in macro F1" in text  # (1 + 2 * 4 / 28) / 2
 
 
 def test_many_classes_are_drawn_small_and_their_names_can_be_read() -> None:
