@@ -63,7 +63,8 @@ class Terminal(Observer):
             self._line(f"{stage.ljust(self._width)}  runs")
 
     def progressed(self, stage: str, progress: dict[str, Any]) -> None:
-        text = described(progress, figures=2)
+        doing = _part(stage, progress["what"])
+        text = f"{doing}: {described(progress, figures=2)}" if doing else described(progress, figures=2)
         self._bars.update(self._tasks[stage], completed=progress["done"], total=progress["total"], text=text)
         tenth = 10 * progress["done"] // max(progress["total"], 1)
         work = stage, progress["what"]
@@ -98,6 +99,16 @@ class Terminal(Observer):
 
     def _line(self, line: str) -> None:
         self.console.print(Text(line, no_wrap=True, overflow="ellipsis"))
+
+
+def _part(stage: str, what: str) -> str:
+    """Which part of a stage's work `what` is, "" where it is the whole.
+
+    >>> _part("merge", "merge: logits of the base"), _part("template", "template train"), _part("train", "train")
+    ('logits of the base', 'train', '')
+    """
+    name, _, part = what.partition(": ")
+    return part or (name.removeprefix(f"{stage} ") if name.startswith(f"{stage} ") else "")
 
 
 def tables(rows: list[dict[str, Any]], width: int) -> list[Table]:
