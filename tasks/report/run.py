@@ -56,7 +56,7 @@ def page(settings: Settings, results: RunResults) -> str:
     lines = [
         {
             "key": key,
-            "name": render.display_name(key),
+            "name": render.display_name(results, key),
             "kind": render.group(results, key),
             **render.score(results, key),
             "slices": {part: values[metric] for part, values in scores["slices"].get("slice", {}).items()},
@@ -161,7 +161,6 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
         percent=render.percent,
         shown=render.shown,
         p_value=format_p_value,
-        name=render.display_name,
         number=numbers.shown,
         counted=numbers.counted,
         drawn=render.drawn,

@@ -14,7 +14,7 @@ from tasks.core.errors import InputError
 from tasks.core.files import read_json, write_json, write_text
 from tasks.core.paths import Paths
 from tasks.report.gather import gather
-from tasks.report.render import diff_parts, verdict
+from tasks.report.render import diff_parts, display_name, verdict
 from tasks.report.settings import Settings
 from tasks.report.stage import run
 from tests.tasks import tiny
@@ -181,6 +181,12 @@ def test_a_rule_that_could_not_be_judged_is_named_beside_the_verdict(
     tiny.decided(project, quantised_loss=0.2, forgetting=None)
     assert verdict(gather(project)) == "Every rule holds: the model is worth shipping."
     assert "forgetting" not in str(sentence())
+
+
+def test_a_model_that_was_tuned_whole_is_not_called_an_adapter(project: Paths) -> None:
+    assert display_name(gather(project), "adapter") == "tuned (adapter)"
+    write_json(project.merged / "merge.json", {**tiny.read(project.merged / "merge.json"), "method": "full"})
+    assert display_name(gather(project), "adapter") == "tuned (as trained)"
 
 
 def test_a_gain_within_chance_is_called_so(project: Paths) -> None:
