@@ -20,6 +20,7 @@ from tasks.report.gather import RunResults, gather
 from tasks.report.plain_trl import plain_trainings
 from tasks.report.settings import Settings
 from tasks.report.teaching import teaching
+from tasks.report.tiles import tiles
 from tasks.report.usage import usage
 from tasks.statistics.effect import amount, effect
 from tasks.statistics.p_value import format_p_value
@@ -94,6 +95,7 @@ def page(settings: Settings, results: RunResults) -> str:
         class_sections=classes.sections(results),
         against=render.against(results),
         curves={what: (figures.measured(rows), figures.curve(rows)) for what, rows in results.curves.items()},
+        tiles=tiles(results.training),
         pairs=figures.pairs(results.curves.get("alignment", [])),
         rewards=figures.rewards(results.curves.get("alignment", [])),
         answers=figures.answers(results.curves.get("alignment", [])),

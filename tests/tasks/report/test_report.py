@@ -189,6 +189,14 @@ def test_a_model_that_was_tuned_whole_is_not_called_an_adapter(project: Paths) -
     assert display_name(gather(project), "adapter") == "tuned (as trained)"
 
 
+def test_facts_of_the_training_stand_in_the_words_of_the_field(project: Paths) -> None:
+    record = project.trained / "training.json"
+    write_json(record, {**tiny.read(record), "attention": "sdpa_by_row", "base": "99a6c29aa947", "deterministic": True})
+    run(Settings(), project)
+    for text, label in (("SDPA by row", "attention"), ("99a6c29a", "base"), ("50", "steps"), ("True", "deterministic")):
+        assert f"<div><b>{text}</b><span>{label}</span></div>" in page(project)
+
+
 def test_a_gain_within_chance_is_called_so(project: Paths) -> None:
     shutil.rmtree(project.evaluation("base_few_shot"))
     evaluation(project, "base_few_shot", 6)
