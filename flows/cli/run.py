@@ -16,7 +16,7 @@ from tasks.core.paths import PATHS
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this command to those of `temper`."""
     run = commands.add_parser("run", help="bring every stage up to date, running only what changed")
-    run.set_defaults(act=_run)
+    run.set_defaults(act=execute)
     run.add_argument(
         "stages", nargs="*", metavar="STAGE", help="run only this stage and those it depends on; default: every stage"
     )
@@ -34,7 +34,8 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     run.add_argument("--no-wait", action="store_true", help="fail if another run is using this checkout")
 
 
-def _run(options: argparse.Namespace) -> int:
+def execute(options: argparse.Namespace) -> int:
+    """Change settings as `options` say, and run what is wanted; the exit code."""
     from flows.plan import preflight
     from flows.server import connect
     from flows.system.checkout_lock import checkout_lock
