@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from flows.cli import check, export, migrate, operations, project, promote, run, serve
+from flows.cli import check, migrate, operations, project, promote, run, serve
 from flows.system import signals
 from flows.system.guardian import guarded
 from tasks.core.errors import MachineError, TemperError, advice
@@ -64,7 +64,6 @@ def _parser() -> argparse.ArgumentParser:
 
     run.declare(commands)
     check.declare(commands)
-    export.declare(commands)
     audit = "find everything that would go wrong with data or a chat template with a tokenizer"
     commands.add_parser("audit", help=audit, add_help=False).set_defaults(act=_audit)
     look = "look at data in seconds: format, lengths, labels, and rows as they would be trained on"

@@ -44,8 +44,8 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     if full == commit("HEAD") and not git("status", "--porcelain", "--", str(LOCK)):
         keep_scores(decision)
         lines.append(
-            f"Later runs are compared with its scores, which are now in {PATHS.best}: run temper run (decide and report "
-            f"run again, no other stage), then commit {PATHS.best} and {LOCK} together, so that the commit reproduces."
+            f"Later runs are compared with its scores, which are now in {PATHS.best}. Next: temper run (decide and report "
+            f"run again), then commit {PATHS.best} and {LOCK} together, so that the commit reproduces."
         )
     return lines
 
@@ -108,7 +108,9 @@ def keep_scores(decision: dict[str, Any]) -> None:
 def _message(decision: dict[str, Any], *, overruled: bool) -> str:
     """What the tag says: scores and verdict, and that somebody overruled it."""
     interval = f"{shown(decision['low'])} to {shown(decision['high'])}"
-    score = f"{metric_name(decision['metric'])} {shown(decision['value'])} ({interval}, {counted(decision['n'], 'rows')})"
+    score = (
+        f"{metric_name(decision['metric'])} {shown(decision['value'])} ({interval}, {counted(decision['n'], 'rows')})"
+    )
     gained_over = gained(decision["gain"], str(decision.get("better")))
     gain = f"gain over base {gained_over}, {describe_p_value(decision['p'])}"
     verdict = "against the rules: " if overruled else ""

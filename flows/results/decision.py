@@ -20,7 +20,7 @@ def sentence() -> str | None:
         return None
     marks = {True: "✓", False: "✗"}
     rules = [
-        f"  – {name.replace('_', ' ')}: {rule['says']}"
+        f"  - {name.replace('_', ' ')}: {rule['says']}"
         if rule["passed"] is None
         else f"  {marks[rule['passed']]} {rule['says']}"
         for name, rule in decided["rules"].items()

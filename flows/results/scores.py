@@ -105,7 +105,10 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
 def equivalence() -> list[dict[str, Any]]:
     """One row a model: how far it is from what it was made of. What is beyond its limit was not written."""
     quantized = sorted(PATHS.schemes.glob(f"*/{QUANTIZATION}"))
-    files = [(PATHS.merged / MERGE, "the trained model" if _tuned_whole() else "base with live adapter"), *((path, "merged") for path in quantized)]
+    files = [
+        (PATHS.merged / MERGE, "the trained model" if _tuned_whole() else "base with live adapter"),
+        *((path, "merged") for path in quantized),
+    ]
     return [
         {"model": path.parent.name, "compared with": original, **_measured(json.loads(path.read_text()))}
         for path, original in files

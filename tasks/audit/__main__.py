@@ -60,8 +60,8 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     _, tokenizer, templater, longest, source, right = load(options.tokenizer, settings, options.max_length)
     if "no_template" in right:
         right["no_template"] = (
-            f"{REASONS['no_template'].meaning}, with --chat-template here and template.chat_template in a project, such "
-            "as plain; the rows below are written with plain"
+            f"{REASONS['no_template'].meaning}, with --chat-template here and template.chat_template in a project, "
+            "such as plain; the rows below are written with plain"
         )
     account = Account("rows")
     shapes = data.audit(options.data, templater, options.objective, account, how)

@@ -143,8 +143,7 @@ def _of_project(data: Path) -> Any:
     from tasks.core.settings import load, read
 
     section = read(PATHS.params, "safe").get("clean") if PATHS.params.is_file() else None
-    source = section.get("input") if isinstance(section, dict) else None
-    if not isinstance(source, str):
+    if not isinstance(section, dict) or not isinstance(source := section.get("input", str(PATHS.generated)), str):
         return None
     here, there = data.resolve(), Path(source).resolve()
     if not (here.is_relative_to(there) or there.is_relative_to(here)):

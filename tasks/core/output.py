@@ -1,4 +1,4 @@
-"""Standard output whose reader has gone, as after `temper plan | head`: the command ends without a word, as others do."""
+"""Standard output whose reader has gone, as in `temper plan | head`: the command ends without a word, as others do."""
 
 import os
 import select

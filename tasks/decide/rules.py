@@ -122,8 +122,9 @@ def _alignment(metric: str, result: Comparison) -> Verdict:
     difference, measured = result["difference"], effect(result)
     sure = "" if result["low"] > 0 or result["high"] < 0 else "; it may be chance"
     says = (
-        f"for information only: the model after align against the one after train, {measured.value} in {metric_name(metric)} (95 % "
-        f"interval {measured.low} to {measured.high}, {describe_p_value(result['p_adjusted'])} over all metrics){sure}"
+        "for information only: the model after align against the one after train, "
+        f"{measured.value} in {metric_name(metric)} (95 % interval {measured.low} to {measured.high}, "
+        f"{describe_p_value(result['p_adjusted'])} over all metrics){sure}"
     )
     return Verdict("alignment", None, difference, None, says)
 

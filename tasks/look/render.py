@@ -32,8 +32,8 @@ def facts(view: View) -> Iterator[str]:
         yield f"{counted(count, 'rows')} cannot be used: {reason}."
     for shape, about in view.shapes.items():
         read = ", ".join(f"{name} is the {part}" if name != part else name for name, part in about["read"].items())
-        unread = ", ".join(about["not_read"])
-        yield f"{counted(about['rows'], 'rows')} of the shape {shape}: {read}{f'; not read: {unread}' if unread else ''}."
+        unread = f"; not read: {', '.join(about['not_read'])}" if about["not_read"] else ""
+        yield f"{counted(about['rows'], 'rows')} of the shape {shape}: {read}{unread}."
     yield from view.hints
     if view.duplicates:
         yield f"Exact duplicates of another row: {view.duplicates:,}; clean keeps one of each."

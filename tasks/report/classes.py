@@ -19,7 +19,8 @@ def sections(results: RunResults) -> list[dict[str, Any]]:
     candidate = results.decision["candidate"]
     metrics = results.scores[candidate].get("classes", {})
     return [
-        _section(name, display_name(results, candidate), facts, results.scores["base"]["classes"][name]) for name, facts in metrics.items()
+        _section(name, display_name(results, candidate), facts, results.scores["base"]["classes"][name])
+        for name, facts in metrics.items()
     ]
 
 

@@ -121,7 +121,9 @@ def cost(results: RunResults) -> str:
     for key in dict.fromkeys(shown):
         tokens = results.scores[key].get("cost", {})
         if tokens.get("prompt_tokens") is not None:
-            parts.append(f"{display_name(results, key)} {tokens['prompt_tokens']:.0f} + {tokens['answer_tokens'] or 0:.0f}")
+            parts.append(
+                f"{display_name(results, key)} {tokens['prompt_tokens']:.0f} + {tokens['answer_tokens'] or 0:.0f}"
+            )
     return f"Mean tokens of a question and its answer: {', '.join(parts)}." if parts else ""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.cli import export, run
+from flows.cli import run
 from flows.cli.main import main
 from flows.params.model import change
 from tasks.core.errors import SettingsError
@@ -22,7 +22,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_formats_are_added_to_the_settings_and_their_stages_run(project: Path) -> None:
-    assert export.wanted(["ollama", "gguf-q4_k_m", "nf4"]) == (
+    assert run.exports(["ollama", "gguf-q4_k_m", "nf4"]) == (
         ["export.formats=[ollama]", "quantize.schemes=[nf4, gguf-q4_k_m]"],
         ["export@ollama", "quantize@gguf-q4_k_m", "quantize@nf4"],
         {
@@ -32,9 +32,9 @@ def test_formats_are_added_to_the_settings_and_their_stages_run(project: Path) -
         },
     )
     change(["export.formats=[ollama]"])
-    assert export.wanted(["ollama"])[0] == []
+    assert run.exports(["ollama"])[0] == []
     with pytest.raises(SettingsError, match="there is no format olama; did you mean 'ollama'"):
-        export.wanted(["olama"])
+        run.exports(["olama"])
 
 
 def test_the_command_is_a_run_of_these_stages(

@@ -76,7 +76,9 @@ def test_rows_of_a_project_are_read_as_its_settings_say(workdir: Path, capsys: p
     assert "other is the answer" in look(capsys, "data/own/rows.jsonl", "--column", "answer=other")[1]
     Path("elsewhere.jsonl").write_bytes(Path("data/own/rows.jsonl").read_bytes())
     code, out, error = look(capsys, "elsewhere.jsonl")
-    assert (code, error) == (1, "") and "1 row cannot be used: unknown_shape" in out, "other data are read by their own keys"
+    assert (code, error) == (1, "") and "1 row cannot be used: unknown_shape" in out, (
+        "other data are read by their own keys"
+    )
 
 
 def test_rows_are_shown_as_they_are_trained(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:

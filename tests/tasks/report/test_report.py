@@ -177,7 +177,7 @@ def test_a_rule_that_could_not_be_judged_is_named_beside_the_verdict(
     why = "no benchmark in evaluate.benchmarks"
     assert verdict(gather(project)) == f"{holds} Not judged: forgetting ({why})."
     monkeypatch.chdir(project.root)
-    assert f"  – forgetting: not judged: {why}" in str(sentence()).splitlines()
+    assert f"  - forgetting: not judged: {why}" in str(sentence()).splitlines()
     tiny.decided(project, quantised_loss=0.2, forgetting=None)
     assert verdict(gather(project)) == "Every rule holds: the model is worth shipping."
     assert "forgetting" not in str(sentence())
