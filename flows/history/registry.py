@@ -44,8 +44,8 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     if full == commit("HEAD") and not git("status", "--porcelain", "--", str(LOCK)):
         keep_scores(decision)
         lines.append(
-            f"Later runs are compared with its scores, which are now in {PATHS.best}. Next: temper run (decide and report "
-            f"run again), then commit {PATHS.best} and {LOCK} together, so that the commit reproduces."
+            f"Later runs are compared with its scores, which are now in {PATHS.best}. Next: temper run (decide and "
+            f"report run again), then commit {PATHS.best} and {LOCK} together, so that the commit reproduces."
         )
     return lines
 
