@@ -13,7 +13,7 @@ from flows.cli import check, migrate, operations, project, promote, run, serve
 from flows.system import signals
 from flows.system.guardian import guarded
 from tasks.core.errors import MachineError, TemperError, advice
-from tasks.core.output import piped, unread
+from tasks.core.output import CLOSED, piped, unread
 from tasks.core.paths import PATHS
 from tasks.core.reporting import report
 from tasks.core.temporary import temporary_files
@@ -50,6 +50,8 @@ def _carry_out(arguments: list[str]) -> int:
 
 
 def _stopped(command: str, number: signal.Signals) -> int:
+    if unread():  # that is why
+        return CLOSED
     with suppress(OSError):  # the terminal may be gone
         by = "Ctrl-C" if number == signal.SIGINT else number.name
         kept = "; finished stages and checkpoints are kept. Go on with: temper run" if command == "run" else "."

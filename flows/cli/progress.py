@@ -1,5 +1,7 @@
 """What a person sees in the terminal: a line for each stage that is done, bars for those that run, then the scores."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from rich.text import Text
 from flows.bridge import NEVER, Outcome, StageStatus
 from flows.run.observer import Observer
 from flows.system.signals import received
+from tasks.core.output import unread
 from tasks.core.progress import described
 
 EVERY = 60.0
@@ -20,6 +23,16 @@ EVERY = 60.0
 
 GAP = 2
 """Spaces between the columns of a table."""
+
+
+class Output(Console):
+    """Standard output. Where nobody reads it any more, the run ends in good order, as it does with its terminal."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by the thread that wrote, whose own end would leave a stage's lines unread."""
+        self.quiet = True
+        unread()
+        os.kill(os.getpid(), signal.SIGHUP)
 
 
 class Terminal(Observer):

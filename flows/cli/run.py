@@ -122,9 +122,8 @@ def exports(names: list[str]) -> tuple[list[str], list[str], dict[str, Path]]:
 
 def _flow(options: argparse.Namespace, page: str) -> int:
     import httpx
-    from rich.console import Console
 
-    from flows.cli.progress import Terminal, tables
+    from flows.cli.progress import Output, Terminal, tables
     from flows.finetune import finetune
     from flows.results.decision import sentence
     from flows.results.scores import legend, rows
@@ -136,7 +135,7 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     gc.enable()
     connect.wait()
     reap(tell)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    console = Output(highlight=False, width=None if sys.stdout.isatty() else 100)
     try:
         with Terminal(console) as terminal, observed_by(terminal):
             finetune(force=options.force, jobs=options.jobs, stages=options.stages)

@@ -1,13 +1,17 @@
 """Without a terminal a running stage has a line for each tenth of its work, and one a minute where that is slow."""
 
 import io
+import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
 
 from flows.cli.progress import Terminal
 from flows.system import signals
+from tasks.core.output import CLOSED
 
 
 def spoken(seconds_a_step: float, steps: int) -> list[str]:
@@ -47,6 +51,27 @@ def test_what_begins_late_has_its_minute_too() -> None:
         terminal.progressed("train", {"what": "train", "done": 1, "total": 100, "unit": "steps", "figures": {}})
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == ["train     runs"]
+
+
+def test_output_that_nobody_reads_ends_the_run_as_a_closed_terminal_does() -> None:
+    """In whatever thread the line is written."""
+    lines = "t = threading.Thread(target=Output().print, args=('line',)); t.start(); t.join(); time.sleep(60)"
+    program = f"""
+import sys, threading, time
+from flows.cli import main, project
+from flows.cli.progress import Output
+def act(options):
+    {lines}
+project._diff = act
+sys.exit(main.main(["config", "diff"]))
+"""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=50
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (CLOSED, "")
 
 
 def test_each_part_of_a_stage_is_named() -> None:
