@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasks.audit.arguments import whole
 from tasks.core.errors import MachineError, SettingsError, StageFailed
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 from tasks.core.settings import hint
 
@@ -219,6 +220,7 @@ def _reproduce(options: argparse.Namespace) -> int:
         for line in verdict.differences:
             print(f"{' ' * width}    {line}")
     if different := [verdict.stage for verdict in verdicts if verdict.differences]:
-        raise StageFailed(f"{len(different)} of {len(verdicts)} stages differ: {', '.join(different)}.")
+        differ = "differs" if len(different) == 1 else "differ"
+        raise StageFailed(f"{len(different)} of {counted(len(verdicts), 'stages')} {differ}: {', '.join(different)}.")
     print(f"All {len(verdicts)} stages of {options.run} are identical.")
     return 0

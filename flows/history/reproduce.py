@@ -17,6 +17,7 @@ from flows.system.guardian import guarded
 from flows.worktree.worktree import label, workspace
 from tasks.core.errors import InputError, StageFailed
 from tasks.core.json_files import json_value, read_object
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 
 NOTHING = StageRecord({}, {})
@@ -103,7 +104,7 @@ def _compare(
 
 
 def _size(item: Item) -> str:
-    files = "" if item.files is None else f", {item.files} files"
+    files = "" if item.files is None else f", {counted(item.files, 'files')}"
     return f"{item.md5[:8]} ({item.size:,} bytes{files})"
 
 

@@ -89,10 +89,10 @@ def _labels(labels: Counter[str]) -> Bars:
     first, others = ordered[:BARS], ordered[BARS:]
     rows = [(" ".join(name.split())[:40] or '""', count) for name, count in first]
     if others:
-        rows.append((f"{len(others)} other labels", sum(count for _, count in others)))
+        rows.append((counted(len(others), "other labels"), sum(count for _, count in others)))
     most, least = ordered[0][1], ordered[-1][1]
     apart = f"the most frequent has {shown(most / least, 3)} times the rows of the least frequent"
-    note = f"{len(labels)} labels; {apart if most > least else 'all have as many rows'}"
+    note = f"{counted(len(labels), 'labels')}; {apart if most > least else 'all have as many rows'}"
     return Bars("Labels", tuple(rows), note)
 
 
@@ -111,4 +111,4 @@ def pieces(outcome: Any, tokenizer: Any, most: int) -> Iterator[tuple[str, bool]
             at = min(stop, len(ids))
         yield tokenizer.decode(ids[at:], skip_special_tokens=False), False
         more = len(sequence) - len(ids)
-        yield (f" … {more:,} tokens more\n" if more else "\n"), False
+        yield (f" … {counted(more, 'more tokens')}\n" if more else "\n"), False
