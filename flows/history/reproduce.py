@@ -93,14 +93,16 @@ def _compare(
             continue
         yield f"{path}: {_size(out)} -> {_size(now) if now else 'missing'}"
         yield from (f"    {line}" for file, line in changed if file == path)
-    for path, dep in old.deps.items():
-        if path not in new.deps or dep.md5 != new.deps[path].md5:
-            yield f"it read a different {path}"
-            if not any(Path(path).is_relative_to(out) or Path(out).is_relative_to(path) for out in outs):
-                yield (
-                    f"    {path} changed after {LOCK} was written; run temper run there, and commit {LOCK} and the "
-                    "change together"
-                )
+    other = [path for path, dep in old.deps.items() if path not in new.deps or dep.md5 != new.deps[path].md5]
+    yield from (f"it read a different {path}" for path in other)
+    own = [path for path in other if not any(_within(path, out) or _within(out, path) for out in outs)]
+    if own:  # no stage writes them
+        changes = f"{', '.join(own)} changed after {LOCK} was written"
+        yield f"    {changes}; run temper run there, and commit {LOCK} with the change"
+
+
+def _within(path: str, folder: str) -> bool:
+    return Path(path).is_relative_to(folder)
 
 
 def _size(item: Item) -> str:

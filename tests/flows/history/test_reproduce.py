@@ -18,10 +18,9 @@ def test_an_input_that_no_stage_writes_is_named_with_what_to_do() -> None:
     new = record(**{"data/best": "2", "data/base/model": "2", "data/evaluation": "2"})
     assert list(reproduce._compare(old, new, [], OUTS)) == [
         "it read a different data/best",
-        "    data/best changed after dvc.lock was written; run temper run there, and commit dvc.lock and the change "
-        "together",
         "it read a different data/base/model",
         "it read a different data/evaluation",
+        "    data/best changed after dvc.lock was written; run temper run there, and commit dvc.lock with the change",
     ]
     assert list(reproduce._compare(old, old, [], OUTS)) == []
 
