@@ -108,7 +108,7 @@ def test_the_lessons_one_after_the_other(place: Checkout) -> None:
     )
     assert "data/report/report.html" in first
     assert "40 rows read, 40 can be used." in data
-    assert "12 have the shape preference" in preferences
+    assert "12 rows of the shape preference" in preferences
     assert lock(place)["align"]
     assert "documents" in documents
     assert "Data and pipelines are up to date." in production

@@ -20,6 +20,7 @@ from flows.bridge.storage.restore import checked_out, pull
 from flows.bridge.survey import overlap
 from flows.system.git import git
 from tasks.core.errors import MachineError, Unavailable
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 
 
@@ -49,7 +50,9 @@ def pack(name: str, remote: str | None) -> str:
         except Exception as error:  # whatever the client of a store comes up with
             raise Unavailable(f"the inputs of {name} could not be pushed: {' '.join(str(error).split())}") from None
         if failed:
-            raise Unavailable(f"the inputs of {name} could not be pushed: {len(failed)} objects did not arrive.")
+            raise Unavailable(
+                f"the inputs of {name} could not be pushed: {counted(len(failed), 'objects')} did not arrive."
+            )
         return commit
 
 

@@ -13,6 +13,7 @@ from flows.cli import check, migrate, operations, project, promote, run, serve
 from flows.system import signals
 from flows.system.guardian import guarded
 from tasks.core.errors import MachineError, TemperError, advice
+from tasks.core.output import CLOSED, piped, unread
 from tasks.core.paths import PATHS
 from tasks.core.reporting import report
 from tasks.core.temporary import temporary_files
@@ -20,7 +21,11 @@ from tasks.core.temporary import temporary_files
 
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one command; return the exit code."""
-    options, more = _parser().parse_known_args(check.negatives_joined(sys.argv[1:] if arguments is None else arguments))
+    return piped(lambda: _carry_out(sys.argv[1:] if arguments is None else arguments))
+
+
+def _carry_out(arguments: list[str]) -> int:
+    options, more = _parser().parse_known_args(check.negatives_joined(arguments))
     if more and options.command not in ("audit", "look"):
         remedy = f"see temper {options.command} --help"
         if options.command in ("check", "plan") and more[0].startswith("--set"):
@@ -33,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         except BaseException as error:
             if number := signals.received():  # whatever the end of threads and servers made of it
                 return _stopped(options.command, number)
+            if isinstance(error, BrokenPipeError) and unread():
+                raise
             if isinstance(error, TemperError):
                 report(error, f"temper {options.command}")
             elif isinstance(error, OSError):
@@ -43,9 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _stopped(command: str, number: signal.Signals) -> int:
+    if unread():  # that is why
+        return CLOSED
     with suppress(OSError):  # the terminal may be gone
-        line = f"temper {command}: stopped by {number.name}; finished stages are kept, run again to continue."
-        print(line, file=sys.stderr, flush=True)
+        by = "Ctrl-C" if number == signal.SIGINT else number.name
+        kept = "; finished stages and checkpoints are kept. Go on with: temper run" if command == "run" else "."
+        print(f"temper {command}: stopped by {by}{kept}", file=sys.stderr, flush=True)
     return 128 + number
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tasks.core.errors import InputError
 from tasks.core.files import write_text
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def _import(options: argparse.Namespace) -> int:
     write_text(target, text)
     counts = conversion.counts()
     print(
-        f"\n{len(conversion.lines)} keys of {conversion.tool}: {counts['mapped']} mapped, {counts['same']} the same by "
-        f"default, {counts['refused']} refused, {counts['without']} without counterpart."
+        f"\n{counted(len(conversion.lines), 'keys')} of {conversion.tool}: {counts['mapped']} mapped, "
+        f"{counts['same']} the same by default, {counts['refused']} refused, {counts['without']} without counterpart."
     )
     print(f"Written: {target}   Next: temper run --recipe {target}")
     return 0

@@ -4,21 +4,21 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from tasks.audit.arguments import whole
 from tasks.core.errors import MachineError, SettingsError, StageFailed
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 from tasks.named.choices import hint
 
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add these commands to those of `temper`."""
-    events = commands.add_parser("data", help="track data with DVC, and notify the server")
+    events = commands.add_parser("data", help="track data with DVC, and notify the server, if you have one")
     adding = events.add_subparsers(dest="what", required=True, metavar="add").add_parser("add")
     adding.add_argument("paths", nargs="+", type=Path, metavar="FILE")
-    adding.add_argument("--quiet", action="store_true", help="tell no server")
+    adding.add_argument("--quiet", action="store_true", help="notify no server")
     events.set_defaults(act=_data)
 
     commands.add_parser("deploy", help=f"send {PATHS.deployments} to the server").set_defaults(act=_deploy)
@@ -62,31 +62,35 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def _data(options: argparse.Namespace) -> int:
-    from flows.deploy import deployments, events
+    from flows.deploy import events
 
-    absent = "" if options.quiet else _absent(deployments.server)
+    serving = not options.quiet and _served()
     if not (revision := events.add(options.paths)):
         print("Nothing changed: DVC and git already have it.")
         return 0
     print(f"Tracked and committed as {revision[:12]}.")
-    if absent:
-        print(f"No server was notified: {absent}")
-    elif not options.quiet:
+    if serving:
         events.tell(options.paths, revision)
         print(f"The server was notified ({events.EVENT}); deployments that wait for it start.")
     return 0
 
 
-def _absent(server: Callable[[], str]) -> str:
-    """Why there is no server to tell; "" where there is one. A server that PREFECT_API_URL names has to answer."""
+def _served() -> bool:
+    """Whether there is a server to notify: most people have none. One that PREFECT_API_URL names has to answer."""
+    from flows.deploy import deployments
+    from flows.server import connect
+
     named = "PREFECT_API_URL" in os.environ
+    if not named and not connect.answers(connect.address()):
+        return False
     try:
-        server()
+        deployments.server()
     except MachineError as error:
         if named:
             raise
-        return str(error)
-    return ""
+        print(f"The server is not notified: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def _deploy(options: argparse.Namespace) -> int:
@@ -216,6 +220,7 @@ def _reproduce(options: argparse.Namespace) -> int:
         for line in verdict.differences:
             print(f"{' ' * width}    {line}")
     if different := [verdict.stage for verdict in verdicts if verdict.differences]:
-        raise StageFailed(f"{len(different)} of {len(verdicts)} stages differ: {', '.join(different)}.")
+        differ = "differs" if len(different) == 1 else "differ"
+        raise StageFailed(f"{len(different)} of {counted(len(verdicts), 'stages')} {differ}: {', '.join(different)}.")
     print(f"All {len(verdicts)} stages of {options.run} are identical.")
     return 0

@@ -1,5 +1,7 @@
 """What a person sees in the terminal: a line for each stage that is done, bars for those that run, then the scores."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +14,8 @@ from rich.text import Text
 
 from flows.bridge import NEVER, Outcome, StageStatus
 from flows.run.observer import Observer
+from flows.system.signals import received
+from tasks.core.output import unread
 from tasks.core.progress import described
 
 EVERY = 60.0
@@ -19,6 +23,16 @@ EVERY = 60.0
 
 GAP = 2
 """Spaces between the columns of a table."""
+
+
+class Output(Console):
+    """Standard output. Where nobody reads it any more, the run ends in good order, as it does with its terminal."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by the thread that wrote, whose own end would leave a stage's lines unread."""
+        self.quiet = True
+        unread()
+        os.kill(os.getpid(), signal.SIGHUP)
 
 
 class Terminal(Observer):
@@ -62,7 +76,8 @@ class Terminal(Observer):
             self._line(f"{stage.ljust(self._width)}  runs")
 
     def progressed(self, stage: str, progress: dict[str, Any]) -> None:
-        text = described(progress, figures=2)
+        doing = _part(stage, progress["what"])
+        text = f"{doing}: {described(progress, figures=2)}" if doing else described(progress, figures=2)
         self._bars.update(self._tasks[stage], completed=progress["done"], total=progress["total"], text=text)
         tenth = 10 * progress["done"] // max(progress["total"], 1)
         work = stage, progress["what"]
@@ -81,7 +96,7 @@ class Terminal(Observer):
 
     def failed(self, stage: str, reason: str) -> None:
         self._remove(stage)
-        self._line(f"{stage.ljust(self._width)}  failed")
+        self._line(f"{stage.ljust(self._width)}  {'stopped' if received() else 'failed'}")
 
     def __enter__(self) -> "Terminal":
         self._bars.start()
@@ -97,6 +112,16 @@ class Terminal(Observer):
 
     def _line(self, line: str) -> None:
         self.console.print(Text(line, no_wrap=True, overflow="ellipsis"))
+
+
+def _part(stage: str, what: str) -> str:
+    """Which part of a stage's work `what` is, "" where it is the whole.
+
+    >>> _part("merge", "merge: logits of the base"), _part("template", "template train"), _part("train", "train")
+    ('logits of the base', 'train', '')
+    """
+    name, _, part = what.partition(": ")
+    return part or (name.removeprefix(f"{stage} ") if name.startswith(f"{stage} ") else "")
 
 
 def tables(rows: list[dict[str, Any]], width: int) -> list[Table]:

@@ -1,4 +1,4 @@
-"""`temper run`: every stage up to date, watched in the terminal, and what it came to."""
+"""`temper run`: every stage up to date, watched in the terminal, and what it came to. `temper export`: one of them."""
 
 import argparse
 import gc
@@ -8,15 +8,24 @@ from pathlib import Path
 
 from flows.system import signals
 from tasks.audit.arguments import whole
-from tasks.core.errors import TemperError
+from tasks.core.errors import SettingsError, TemperError
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS
 
+FORMATS = "ollama, adapters, meta, torchtune, litgpt, cog, or a scheme of quantize such as gguf-q4_k_m"
+
+USE = {
+    "ollama": "ollama create NAME -f {}/Modelfile",
+    "adapters": "cd {} && sh serve.sh BASE",
+    "cog": 'cd {} && cog predict -i prompt="..."',
+}
+"""What to type for a format, by its folder; of the others the folder says enough."""
+
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add this command to those of `temper`."""
+    """Add these commands to those of `temper`."""
     run = commands.add_parser("run", help="bring every stage up to date, running only what changed")
-    run.set_defaults(act=_run)
+    run.set_defaults(act=execute)
     run.add_argument(
         "stages", nargs="*", metavar="STAGE", help="run only this stage and those it depends on; default: every stage"
     )
@@ -32,9 +41,14 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="stages to run at once; default: as many as the machine allows",
     )
     run.add_argument("--no-wait", action="store_true", help="fail if another run is using this checkout")
+    export = commands.add_parser("export", help="write the model in other formats, or quantised by another scheme")
+    export.add_argument("formats", nargs="+", metavar="FORMAT", help=FORMATS)
+    export.add_argument("--no-wait", action="store_true", help="fail if another run is using this checkout")
+    export.set_defaults(act=_export)
 
 
-def _run(options: argparse.Namespace) -> int:
+def execute(options: argparse.Namespace) -> int:
+    """Change settings as `options` say, and run what is wanted; the exit code."""
     from flows.plan import preflight
     from flows.server import connect
     from flows.system.checkout_lock import checkout_lock
@@ -70,11 +84,46 @@ def _run(options: argparse.Namespace) -> int:
         return _flow(options, page)
 
 
+def _export(options: argparse.Namespace) -> int:
+    from flows.plan import preflight
+
+    preflight.project()
+    assignments, stages, folders = exports(options.formats)
+    plain = {"recipe": None, "force": [], "jobs": None, "no_wait": options.no_wait}
+    code = execute(argparse.Namespace(set=assignments, stages=stages, **plain))
+    for name, folder in folders.items():
+        print(f"{name}: {folder}{f'   ({USE[name].format(folder)})' if name in USE else ''}")
+    return code
+
+
+def exports(names: list[str]) -> tuple[list[str], list[str], dict[str, Path]]:
+    """What to set, which stages to run, and the folder of each format: of ollama `export.formats=[ollama]`,
+    `export@ollama` and data/exported/ollama. Raises `SettingsError` for a format that there is not."""
+    from flows.params.model import model
+    from tasks.core.settings import PARAMS, hint, load
+    from tasks.export.settings import FORMATS as KNOWN
+    from tasks.quantize.schemes import SCHEMES
+
+    params = load(model(), Path(PARAMS))
+    listed = {"export.formats": list(params.export.formats), "quantize.schemes": list(params.quantize.schemes)}
+    before = {key: list(values) for key, values in listed.items()}
+    stages, folders = [], {}
+    for name in names:
+        if name not in KNOWN and name not in SCHEMES:
+            raise SettingsError(f"there is no format {name}; {hint(name, (*KNOWN, *SCHEMES))}")
+        exported = name in KNOWN
+        values = listed["export.formats" if exported else "quantize.schemes"]
+        values += [] if name in values else [name]
+        stages.append(f"{'export' if exported else 'quantize'}@{name}")
+        folders[name] = PATHS.exported(name) if exported else PATHS.quantized(name)
+    changed = [f"{key}=[{', '.join(values)}]" for key, values in listed.items() if values != before[key]]
+    return changed, stages, folders
+
+
 def _flow(options: argparse.Namespace, page: str) -> int:
     import httpx
-    from rich.console import Console
 
-    from flows.cli.progress import Terminal, tables
+    from flows.cli.progress import Output, Terminal, tables
     from flows.finetune import finetune
     from flows.results.decision import sentence
     from flows.results.scores import legend, rows
@@ -86,7 +135,7 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     gc.enable()
     connect.wait()
     reap(tell)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    console = Output(highlight=False, width=None if sys.stdout.isatty() else 100)
     try:
         with Terminal(console) as terminal, observed_by(terminal):
             finetune(force=options.force, jobs=options.jobs, stages=options.stages)

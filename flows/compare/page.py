@@ -14,6 +14,7 @@ from flows.compare.runs import MOST, Run
 from flows.compare.scores import Key
 from tasks.core.errors import MachineError
 from tasks.core.files import write_text
+from tasks.core.numbers import metric_name
 from tasks.core.paths import PATHS
 from tasks.pages.document import document, script_of
 
@@ -40,7 +41,9 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
     keys = list(dict.fromkeys(key for run in all_runs for key in run.scores))
     params = differing(all_runs)
     pages = {file.parent.name for file in PATHS.pages.glob(f"*/{PATHS.page.name}")}
-    history = _promotions()
+    history, boards = _promotions(), leaderboards(all_runs)
+    metrics = {str(run.decision["metric"]) for run in all_runs if run.decision}
+    metrics |= {key.metric for key in keys} | {metric for board in boards for _, metric in board.tasks}
     stages: dict[str, list[str]] = {}
     for one in history:
         if one.current:
@@ -57,7 +60,8 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
             for run in all_runs
         ],
         **({"answers": shared} if rows else {}),
-        "leaderboards": [board.as_json() for board in leaderboards(all_runs)],
+        "leaderboards": [board.as_json() for board in boards],
+        "metric_names": {metric: metric_name(metric) for metric in sorted(metrics)},
         "history": [one.as_json() for one in history],
     }  # fmt: skip
 

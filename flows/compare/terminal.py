@@ -10,7 +10,7 @@ from flows.compare.leaderboard import Entry, Leaderboard
 from flows.compare.production import Promotion
 from flows.compare.runs import Run
 from flows.compare.scores import Score
-from tasks.core.numbers import duration
+from tasks.core.numbers import duration, metric_name
 from tasks.statistics.effect import gained
 
 WIDTH = 80
@@ -36,7 +36,7 @@ def cut(text: str, width: int) -> str:
 def run_lines(all_runs: Sequence[Run]) -> Iterator[str]:
     """Two lines a run: its result, and what changed before it."""
     metrics = {str(run.decision["metric"]) for run in all_runs if run.decision}
-    title = metrics.pop().replace("_", " ") if len(metrics) == 1 else "score"
+    title = metric_name(metrics.pop()) if len(metrics) == 1 else "score"
     yield _columns(("run", "commit", cut(title, 21), "gain", "decision"), RUN_WIDTHS)
     for run in all_runs[:SHOWN]:
         score, gain = ABSENT, ABSENT
@@ -61,7 +61,7 @@ def board_lines(board: Leaderboard) -> Iterator[str]:
         yield f"  {_columns(('', 'base', 'tuned'), BOARD_WIDTHS)}"
         for task in board.tasks:
             before, after = board.cell(entry, task)
-            name = _task_and_metric(*(part.replace("_", " ") for part in task))
+            name = _task_and_metric(task[0].replace("_", " "), metric_name(task[1]))
             yield f"  {_columns((name, *(_interval(score) for score in (before, after))), BOARD_WIDTHS)}"
         yield f"  training: {_price(entry)}"
 

@@ -9,7 +9,7 @@ from flows.results.decision import allowed
 from flows.system.git import commit, git
 from flows.system.process import ask
 from tasks.core.errors import MachineError
-from tasks.core.numbers import counted, shown
+from tasks.core.numbers import counted, metric_name, shown
 from tasks.core.paths import PATHS
 from tasks.core.settings import read
 from tasks.statistics.effect import gained
@@ -43,7 +43,10 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     lines = [f"{name} {newest} is commit {full[:12]}, and in the stage {stage}. Share it: git push --tags"]
     if full == commit("HEAD") and not git("status", "--porcelain", "--", str(LOCK)):
         keep_scores(decision)
-        lines.append(f"Later runs are compared with it: commit {PATHS.best}.")
+        lines.append(
+            f"Later runs are compared with its scores, which are now in {PATHS.best}. Next: temper run (decide and "
+            f"report run again), then commit {PATHS.best} and {LOCK} together, so that the commit reproduces."
+        )
     return lines
 
 
@@ -105,7 +108,9 @@ def keep_scores(decision: dict[str, Any]) -> None:
 def _message(decision: dict[str, Any], *, overruled: bool) -> str:
     """What the tag says: scores and verdict, and that somebody overruled it."""
     interval = f"{shown(decision['low'])} to {shown(decision['high'])}"
-    score = f"{decision['metric']} {shown(decision['value'])} ({interval}, {counted(decision['n'], 'rows')})"
+    score = (
+        f"{metric_name(decision['metric'])} {shown(decision['value'])} ({interval}, {counted(decision['n'], 'rows')})"
+    )
     gained_over = gained(decision["gain"], str(decision.get("better")))
     gain = f"gain over base {gained_over}, {describe_p_value(decision['p'])}"
     verdict = "against the rules: " if overruled else ""

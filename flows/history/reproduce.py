@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from flows.system.guardian import guarded
 from flows.worktree.worktree import label, workspace
 from tasks.core.errors import InputError, StageFailed
 from tasks.core.json_files import json_value, read_object
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 
 NOTHING = StageRecord({}, {})
@@ -53,7 +54,11 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
         if keep:
             tell(f"the worktree is kept: {Path.cwd()}; when done: git worktree remove --force {Path.cwd()}")
         changed = list(_changed(numbers, _numbers(_committed())))
-        return [Verdict(stage, tuple(_compare(before[stage], after.get(stage, NOTHING), changed))) for stage in before]
+        outs = [path for record in before.values() for path in record.outs]
+        return [
+            Verdict(stage, tuple(_compare(record, after.get(stage, NOTHING), changed, outs)))
+            for stage, record in before.items()
+        ]
 
 
 def _repro(tell: Callable[[str], None]) -> None:
@@ -77,20 +82,31 @@ def _repro(tell: Callable[[str], None]) -> None:
         raise StageFailed("dvc repro failed; its last lines:\n" + "\n".join(f"    {line}" for line in output[-15:]))
 
 
-def _compare(old: StageRecord, new: StageRecord, changed: list[tuple[str, str]]) -> Iterator[str]:
+def _compare(
+    old: StageRecord, new: StageRecord, changed: list[tuple[str, str]], outs: Collection[str]
+) -> Iterator[str]:
+    """A line for each difference between two records of a stage. `changed`: (file, line) for each number that moved;
+    `outs`: what the stages write."""
     for path, out in old.outs.items():
         now = new.outs.get(path)
         if now and out.md5 == now.md5:
             continue
         yield f"{path}: {_size(out)} -> {_size(now) if now else 'missing'}"
         yield from (f"    {line}" for file, line in changed if file == path)
-    for path, dep in old.deps.items():
-        if path not in new.deps or dep.md5 != new.deps[path].md5:
-            yield f"it read a different {path}"
+    other = [path for path, dep in old.deps.items() if path not in new.deps or dep.md5 != new.deps[path].md5]
+    yield from (f"it read a different {path}" for path in other)
+    own = [path for path in other if not any(_within(path, out) or _within(out, path) for out in outs)]
+    if own:  # no stage writes them
+        changes = f"{', '.join(own)} changed after {LOCK} was written"
+        yield f"    {changes}; run temper run there, and commit {LOCK} with the change"
+
+
+def _within(path: str, folder: str) -> bool:
+    return Path(path).is_relative_to(folder)
 
 
 def _size(item: Item) -> str:
-    files = "" if item.files is None else f", {item.files} files"
+    files = "" if item.files is None else f", {counted(item.files, 'files')}"
     return f"{item.md5[:8]} ({item.size:,} bytes{files})"
 
 
@@ -98,12 +114,15 @@ def _environment(revision: str) -> Iterator[str]:
     """What differs between the machine that made the run and this one, where the experiment says."""
     text = git("log", "-1", "--format=%B", revision)
     if not (recorded := re.search(r"^Environment: (\{.*\})$", text, re.MULTILINE)):
-        yield "the revision does not say which machine made it."
+        yield (
+            "This revision does not record the kind of machine that made it; only deployed runs do. Where a "
+            "stage differs, another processor may be the reason."
+        )
         return
     try:
         then, now = json_value(recorded[1]), environment(LOCKED)
     except ValueError:
-        yield "the revision's record of its machine is not valid JSON."
+        yield "This revision's record of its machine is not valid JSON, so the machines cannot be compared."
         return
     for name, value in then.items():
         if value != now.get(name):

@@ -11,7 +11,7 @@ from flows.bridge import LOCK, StageRecord, cached_file, find, parse
 from flows.history.committed import HERE, decision_at, file_at, object_at, settings_at
 from flows.params.diff import parameters
 from tasks.core.errors import MachineError
-from tasks.core.numbers import shown
+from tasks.core.numbers import metric_name, shown
 from tasks.core.paths import PATHS
 from tasks.named.names import inside
 
@@ -100,7 +100,7 @@ def _scores(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> l
         one, two = old.get(name, {}), new.get(name, {})
         for metric in {**one, **two}:
             values = [shown(run[metric]["value"]) if metric in run else "none" for run in (one, two)]
-            lines.append(f"{name} {metric} {values[0]} -> {values[1]}")
+            lines.append(f"{name} {metric_name(metric)} {values[0]} -> {values[1]}")
     return lines
 
 

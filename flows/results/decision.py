@@ -15,12 +15,16 @@ def decision() -> dict[str, Any] | None:
 
 
 def sentence() -> str | None:
-    """The decision and every rule that was judged, a line each; None where there is none yet."""
+    """The decision and every rule that has a limit, a line each; None where there is no decision yet."""
     if (decided := decision()) is None:
         return None
     marks = {True: "✓", False: "✗"}
     rules = [
-        f"  {marks[rule['passed']]} {rule['says']}" for rule in decided["rules"].values() if rule["passed"] is not None
+        f"  - {name.replace('_', ' ')}: {rule['says']}"
+        if rule["passed"] is None
+        else f"  {marks[rule['passed']]} {rule['says']}"
+        for name, rule in decided["rules"].items()
+        if rule["passed"] is not None or rule["limit"] is not None
     ]
     return "\n".join(["Decision: promoted" if decided["promote"] else "Decision: not promoted", *rules])
 

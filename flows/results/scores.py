@@ -30,6 +30,10 @@ NUMBERS, HALF_WAY, SECONDS = "numbers", "loss half way", "seconds."
 stage begin with."""
 
 
+WHOLE = "tuned"
+"""What the candidate adapter is called where every weight was trained: it has no adapter then."""
+
+
 def rows() -> list[dict[str, Any]]:
     """One row a candidate: the metric that decides, its 95 % interval and number of rows; then all other metrics, and
     the slices by the metric that decides."""
@@ -40,7 +44,7 @@ def rows() -> list[dict[str, Any]]:
         metric = main if main in scores else next(key for key in scores if key != "slices")
         score = scores[metric]
         row = {
-            "candidate": name,
+            "candidate": WHOLE if name == "adapter" and _tuned_whole() else name,
             metric_name(metric): _shown(score, "value"),
             "95 % interval": f"{_shown(score, 'low')} - {_shown(score, 'high')}",
             "rows": shown(score["n"]),
@@ -70,14 +74,23 @@ def _shown(score: dict[str, Any], key: str) -> str:
 
 
 def legend() -> list[str]:
-    """What the metrics of the evaluation are, a line each."""
+    """What the metrics of the evaluation are, a line each, and what no name in the table says by itself."""
     if not (file := PATHS.evaluation("base") / "settings.json").is_file():
         return []
     try:
         metrics = [Metric.model_validate(one) for one in json.loads(file.read_text())["metrics"]]
     except (ValueError, KeyError, TypeError):  # of another version, whose metrics are not those of this one
         return []
-    return [f"{metric_name(metric.column)}: {explained(metric)}" for metric in metrics]
+    lines = [f"{metric_name(metric.column)}: {explained(metric)}" for metric in metrics]
+    if _tuned_whole():
+        lines.append(f"{WHOLE}: the model as it was trained (in settings: adapter); merged: as merge wrote it")
+    return lines
+
+
+def _tuned_whole() -> bool:
+    """Whether every weight was trained, by what merge wrote of it."""
+    file = PATHS.merged / MERGE
+    return file.is_file() and json.loads(file.read_text()).get("method") == "full"
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
@@ -92,7 +105,10 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
 def equivalence() -> list[dict[str, Any]]:
     """One row a model: how far it is from what it was made of. What is beyond its limit was not written."""
     quantized = sorted(PATHS.schemes.glob(f"*/{QUANTIZATION}"))
-    files = [(PATHS.merged / MERGE, "base with live adapter"), *((path, "merged") for path in quantized)]
+    files = [
+        (PATHS.merged / MERGE, "the trained model" if _tuned_whole() else "base with live adapter"),
+        *((path, "merged") for path in quantized),
+    ]
     return [
         {"model": path.parent.name, "compared with": original, **_measured(json.loads(path.read_text()))}
         for path, original in files

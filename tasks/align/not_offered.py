@@ -19,7 +19,7 @@ NOT_OFFERED = {
     "seqkd": "it is training on rows that a teacher answered: make them by generate, and train on them",
     "uld": "it is the loss of gold; use gold",
     "server_distillation": (
-        "trl's asks its server anew at every step, so that a run that was killed pays again; use distill"
+        "trl's trainer asks its server again at every step, so a run that was killed pays again; use distill"
     ),
     "distillation": "trl's differs from gkd in where answers are generated; use gkd with arguments: {lmbda: 1.0}",
 }

@@ -205,7 +205,9 @@ class Settings(Optimization, Tuning):
         if objective.uses_rewards and not self.rewards:
             raise ValueError(f"objective {self.objective} needs rewards, such as [{{kind: exact_match}}]")
         if objective.uses_rewards and not any(reward.weight for reward in self.rewards):
-            raise ValueError("every reward has the weight 0, so nothing would be learned; give one of them another")
+            raise ValueError(
+                "every reward has the weight 0, so nothing would be learned; give one of them another weight"
+            )
         if objective.check:
             objective.check(self)
         return self

@@ -37,8 +37,8 @@ def check(settings: "Settings", paths: Paths, tokenizer: Any = None) -> Path:
     own = load_tokenizer(folder)
     if (size := model_config(folder).get_text_config().vocab_size) < len(own):
         raise InputError(
-            f"{folder}: its tokenizer has {len(own):,} tokens, and its model knows {size:,}; put the tokenizer there "
-            "that belongs to the model."
+            f"{folder}: its tokenizer has {len(own):,} tokens, but its model only knows {size:,}; put the model's own "
+            "tokenizer there."
         )
     if others and settings.arguments.get("use_extended_uld", True):
         for name, one in ((str(folder), own), ("the base", tokenizer)):
@@ -58,7 +58,7 @@ def check_width(folder: Path, rows: int) -> None:
     if (own := model_config(folder).get_text_config().vocab_size) != rows:
         raise InputError(
             f"{folder}: this teacher has a vocabulary of {own:,} and the base one of {rows:,}, but align.objective gkd "
-            "compares them token by token; take a teacher with one of the same size, or set align.objective to gold."
+            "compares them token by token; use a teacher with the same size, or set align.objective to gold."
         )
 
 

@@ -15,8 +15,7 @@ from tasks.core.numbers import counted
 
 def main(arguments: list[str]) -> int:
     """Audit data or a template; returns the exit code."""
-    options = parser().parse_args(arguments)
-    return carry_out("temper audit", lambda: _audit(options))
+    return carry_out("temper audit", lambda: _audit(parser().parse_args(arguments)))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,6 +58,11 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
 
     how = reading(options)
     _, tokenizer, templater, longest, source, right = load(options.tokenizer, settings, options.max_length)
+    if "no_template" in right:
+        right["no_template"] = (
+            f"{REASONS['no_template'].meaning}, with --chat-template here and template.chat_template in a project, "
+            "such as plain; the rows below are written with plain"
+        )
     account = Account("rows")
     shapes = data.audit(options.data, templater, options.objective, account, how)
     if not account.rows.outs["rows"]:

@@ -82,7 +82,11 @@ REASONS = {
         "this Mistral tokenizer splits words with a wrong regex: load it with fix_mistral_regex=True",
         "transformers' own warning",
     ),
-    "no_template": Check("warning", "the tokenizer has no chat template", "huggingface/transformers#34172"),
+    "no_template": Check(
+        "error",
+        "the tokenizer has no chat template: choose the one to train with",
+        "huggingface/transformers#34172",
+    ),
     "no_pad": Check(
         "warning",
         "the tokenizer has no pad token: collators that pad with the end token also mask it in the loss",

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from tasks.audit.arguments import whole
 from tasks.core.errors import InputError, TemperError, advice, hub_faults, hub_reason, is_fault
+from tasks.core.output import piped
+from tasks.core.paths import PATHS
 
 BAD_USE = 2
 """Exit code for what cannot be looked at."""
@@ -51,7 +53,7 @@ def declare(command: argparse.ArgumentParser) -> None:
         metavar="ROLE=NAME",
         help="as clean.columns: system, question, answer, text; labels or ignored, once a name; trained or masked=KEY",
     )
-    command.add_argument("--shape", metavar="NAME", default="auto", help="as clean.shape; default: by each row's keys")
+    command.add_argument("--shape", metavar="NAME", help="as clean.shape; default: by each row's keys")
     command.add_argument("--train-on", choices=("assistant", "last", "completion", "all"), default="assistant")
 
 
@@ -61,7 +63,7 @@ def carry_out(name: str, work: Callable[[], int]) -> int:
         {"TOKENIZERS_PARALLELISM": "true", "TRANSFORMERS_VERBOSITY": "warning", "HF_HUB_DISABLE_TELEMETRY": "1"}
     )
     try:
-        return work()
+        return piped(work)
     except TemperError as error:
         print(f"{name}: {error}", file=sys.stderr)
     except OSError as error:
@@ -105,7 +107,8 @@ def load(name: str, settings: Any, asked: int | None) -> Subject:
 
 
 def reading(options: argparse.Namespace) -> Any:
-    """Settings of the stage `clean` that say how rows are read. Raises `TemperError` for a role that there is not."""
+    """Settings of the stage `clean` that say how rows are read: a project's for its own rows, with the options over
+    them. Raises `TemperError` for a role that there is not."""
     from pydantic import ValidationError
 
     from tasks.clean.settings import Columns, Settings
@@ -116,11 +119,40 @@ def reading(options: argparse.Namespace) -> Any:
         if role not in Columns.model_fields or not separator or not name:
             raise TemperError(f"--column {pair}: write ROLE=NAME, with ROLE one of {', '.join(Columns.model_fields)}.")
         values[role] = (*values.get(role, ()), name) if role in REPEATED else name
+    project = _of_project(options.data) or Settings()
+    columns = project.columns.model_dump(exclude_defaults=True) | values
     try:
-        return Settings(columns=Columns(**values), shape=options.shape)
-    except ValidationError:
+        return Settings(
+            columns=Columns(**columns),
+            shape=options.shape or project.shape,
+            alpaca_instruction=project.alpaca_instruction,
+        )
+    except ValidationError as error:
+        if options.shape is None:
+            raise TemperError(f"--column: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from None
         shapes = ", ".join(Settings.model_fields["shape"].annotation.__args__)  # type: ignore[union-attr]
         raise TemperError(f"--shape {options.shape}: no such format; choose one of {shapes}.") from None
+
+
+def _of_project(data: Path) -> Any:
+    """Section `clean` of the project in this folder where `data` is its input; None elsewhere.
+
+    What it says of the reading of rows is named on standard error: what is printed would not follow from DATA alone.
+    """
+    from tasks.clean.settings import Settings
+    from tasks.core.settings import load, read
+
+    section = read(PATHS.params, "safe").get("clean") if PATHS.params.is_file() else None
+    if not isinstance(section, dict) or not isinstance(source := section.get("input", str(PATHS.generated)), str):
+        return None
+    here, there = data.resolve(), Path(source).resolve()
+    if not (here.is_relative_to(there) or there.is_relative_to(here)):
+        return None
+    settings = load(Settings, PATHS.params, "clean")
+    if keys := [key for key in ("columns", "shape", "alpaca_instruction") if key in section]:
+        listed = ", ".join(f"clean.{key}" for key in keys)
+        print(f"Rows are read by {listed} of {PATHS.params}; --column and --shape override it.", file=sys.stderr)
+    return settings
 
 
 def _pairs(argument: str) -> list[str]:

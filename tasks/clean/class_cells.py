@@ -16,7 +16,7 @@ from tasks.rows.label_lists import as_answer
 from tasks.rows.tool_call import as_value
 
 BAD_CLASSES = (
-    "Rows with bad_classes have something in the columns of clean.columns.classes that is no name, list of names, 0 "
+    "In rows with bad_classes, a value in the columns of clean.columns.classes is not a class name, a list of names, 0 "
     "or 1."
 )
 """The sentence on rows that leave for that reason."""

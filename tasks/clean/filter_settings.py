@@ -66,7 +66,7 @@ class Language(Section):
     @model_validator(mode="after")
     def _named(self) -> Self:
         if self.action != "off" and not self.wanted:
-            raise ValueError("the filter needs languages; list them in wanted, such as [en]")
+            raise ValueError("the filter needs to know which languages to keep; list them in wanted, such as [en]")
         return self
 
 

@@ -31,9 +31,7 @@ def _is_pattern(pattern: str) -> str:
     try:
         PurePosixPath("name").match(pattern)
     except ValueError:
-        raise ValueError(
-            f"{pattern!r} is no pattern of names of files; write *, or the name of a folder and /*"
-        ) from None
+        raise ValueError(f"{pattern!r} is not a pattern for file names; use *, or a folder's name and /*") from None
     return pattern
 
 
@@ -114,11 +112,11 @@ class Columns(Section):
     @model_validator(mode="after")
     def _answered_once(self) -> Self:
         if self.classes is not None and (self.answer is not None or self.text is not None):
-            raise ValueError("columns.classes stands for the answer; remove columns.answer and columns.text")
+            raise ValueError("columns.classes replaces the answer; remove columns.answer and columns.text")
         if self.separator is not None and not isinstance(self.classes, str):
             raise ValueError("columns.separator has an effect only beside columns.classes with one column; remove it")
         if isinstance(self.classes, tuple) and len(self.classes) < 2:
-            raise ValueError("columns.classes as a list names at least two columns of 0 and 1")
+            raise ValueError("columns.classes as a list needs at least two columns of 0 and 1")
         return self
 
     @property

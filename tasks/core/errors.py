@@ -136,7 +136,7 @@ def hub_reason(error: Exception) -> str:
         case GatedRepoError():
             return "it is gated: request access on its page, and set HF_TOKEN"
         case RepositoryNotFoundError():
-            return "the hub has nothing of this name that you may read"
+            return "the hub has no such repository, or you may not read it"
         case RevisionNotFoundError():
             return "the hub has no such revision"
         case HfHubHTTPError():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tasks.core.errors import AGAIN, MachineError, StageFailed, TemperError, Unavailable, advice, as_json, is_fault
+from tasks.core.output import CLOSED, unread
 from tasks.core.progress import end_bar
 from tasks.core.protocol import INNER, asked, send, write_error
 from tasks.core.unforeseen import sentence
@@ -30,6 +31,8 @@ def guarded(
             os.kill(os.getpid(), signal.SIGINT)
         if not is_fault(error):
             raise
+        if isinstance(error, BrokenPipeError) and unread():
+            return CLOSED
         known = explained(error, stage, command, values)
         if command:
             text = str(known).removeprefix(f"{stage}: ")  # of steps that name their stage themselves

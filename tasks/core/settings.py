@@ -16,6 +16,7 @@ from pydantic import (
 
 from tasks.core.errors import SettingsError
 from tasks.core.faults import nearest, of_one_place
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 from tasks.core.yaml_files import Kind, parse
 
@@ -153,7 +154,7 @@ def load(model: type[Model], path: Path, section: str = "") -> Model:
         placed = of_one_place(error.errors(), value)
         faults = [_sentence(path, document, model, prefix, fault) for fault in placed[:MOST_FAULTS]]
         if more := len(placed) - len(faults):
-            faults.append(f"{path}: {more} more errors; fix these first.")
+            faults.append(f"{path}: {counted(more, 'more errors')}; fix these first.")
         raise SettingsError("\n".join(faults)) from None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasks.core.errors import InputError
-from tasks.core.numbers import counted, shown
+from tasks.core.numbers import counted, metric_name, shown
 from tasks.core.reporting import guarded
 from tasks.rows.parquet import read_table
 from tasks.statistics.effect import effect
@@ -29,7 +29,8 @@ def differences(first: Path, second: Path, most: int) -> Iterator[str]:
     for metric in metrics:
         both = [row for row in shared if one[row][metric] is not None and two[row][metric] is not None]
         if both:
-            yield f"  {metric}: {_compared(metric, [one[row] for row in both], [two[row] for row in both])}"
+            change = _compared(metric, [one[row] for row in both], [two[row] for row in both])
+            yield f"  {metric_name(metric)}: {change}"
     unlike = [row for row in shared if one[row]["output"] != two[row]["output"]]
     yield f"  {counted(len(unlike), 'answers')} {'differs' if len(unlike) == 1 else 'differ'}"
     unlike.sort(

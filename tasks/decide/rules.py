@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.errors import SettingsError
-from tasks.core.numbers import counted, shown
+from tasks.core.numbers import counted, metric_name, shown
 from tasks.decide.comparisons import REFERENCE, Comparison
 from tasks.decide.evidence import BEFORE, Candidate
 from tasks.decide.settings import Settings
@@ -84,7 +84,7 @@ def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
     )
     measured, least = effect(result), "at most" if is_ratio(result) else "at least"
     says = (
-        f"{settings.candidate} against {result['against']}: {measured.value} in {metric} (95 % interval "
+        f"{settings.candidate} against {result['against']}: {measured.value} in {metric_name(metric)} (95 % interval "
         f"{measured.low} to {measured.high}, {describe_p_value(result['p_adjusted'])} over all metrics); "
         f"wanted: {least} {amount(settings.gain, result)} with p below {shown(settings.level)}"
     )
@@ -122,8 +122,9 @@ def _alignment(metric: str, result: Comparison) -> Verdict:
     difference, measured = result["difference"], effect(result)
     sure = "" if result["low"] > 0 or result["high"] < 0 else "; it may be chance"
     says = (
-        f"for information only: the model after align against the one after train, {measured.value} in {metric} (95 % "
-        f"interval {measured.low} to {measured.high}, {describe_p_value(result['p_adjusted'])} over all metrics){sure}"
+        "for information only: the model after align against the one after train, "
+        f"{measured.value} in {metric_name(metric)} (95 % interval {measured.low} to {measured.high}, "
+        f"{describe_p_value(result['p_adjusted'])} over all metrics){sure}"
     )
     return Verdict("alignment", None, difference, None, says)
 
@@ -137,16 +138,17 @@ def _worst(rule: str, limit: float | None, comparisons: list[Comparison], agains
     name = worst.get("candidate") or f"{worst['task']} ({worst['metric']})"
     whom = worst["against"] if against == "against" else "the base"
     measured, interval = effect(worst), "(95 % interval of the difference {} to {})"
-    what = f"{name} loses {shown(loss)} against {whom}"
+    what = f"{name} loses {shown(loss)} against {whom}" if loss > 0 else f"{name} does no worse than {whom}"
     if is_ratio(worst):
         what, interval = f"perplexity of {name} against {whom}: {measured.value}", "(95 % interval {} to {})"
-    what = what if loss > 0 else f"{name} loses nothing"
     interval = interval.format(measured.low, measured.high)
     if limit is None:
         return Verdict(rule, None, loss, None, f"not checked, since the limit is null: {what} {interval}")
     says = f"{what} {interval}; allowed: {amount(-limit if is_ratio(worst) else limit, worst)}"
-    excess = "" if loss <= limit or is_ratio(worst) else f", {shown(loss - limit)} too much"
-    return Verdict(rule, loss <= limit, loss, limit, f"{says}{excess}")
+    if loss > limit:
+        return Verdict(rule, False, loss, limit, says if is_ratio(worst) else f"{says}, {shown(loss - limit)} too much")
+    unsure = "; too few rows to rule out a loss beyond that" if -worst["low"] > limit else ""
+    return Verdict(rule, True, loss, limit, f"{says}{unsure}")
 
 
 def _judged(limit: float | None, result: dict[str, Any] | None) -> Verdict:

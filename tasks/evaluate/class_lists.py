@@ -21,7 +21,7 @@ class ClassLists(Classes):
             text = reference_of(row)
             if (labels := labels_in(text)) is None or "" in labels:
                 raise InputError(
-                    f"evaluate: {metric.column}: the reference {text!r} of the row {row['id']} is no JSON list of "
+                    f"evaluate: {metric.column}: the reference {text!r} of the row {row['id']} is not a JSON list of "
                     'class names; write ["NAME", "NAME"], or [] where no class applies, let '
                     "clean.columns.classes read it, or use the metric classification."
                 )

@@ -15,6 +15,7 @@ import psutil
 
 from tasks.core.errors import InputError, MachineError, TemperError, Unavailable, from_json
 from tasks.core.files import write_json
+from tasks.core.numbers import counted
 from tasks.core.protocol import ASK, parse
 from tasks.generate.pipeline import ANSWERS, ENDING
 from tasks.generate.settings import Settings
@@ -114,10 +115,10 @@ class Watched:
         with contextlib.suppress(FileNotFoundError):
             stop = json.loads((self._work / STOP).read_text(encoding="utf-8"))
             kind: type[TemperError] = InputError if stop["kind"] == "input" else Unavailable
-            kept = self._responses()
+            count = self._responses()
+            kept = f"{counted(count, 'responses')} {'is' if count == 1 else 'are'} kept"
             raise kind(
-                f"generate.teacher: {stop['message']}. {kept} responses are kept; fix this and run again: only missing "
-                "ones are requested."
+                f"generate.teacher: {stop['message']}. {kept}; fix this and run again: only missing ones are requested."
             )
 
     def _complaints(self) -> list[str]:

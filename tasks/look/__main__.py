@@ -20,8 +20,7 @@ NARROW = 100
 
 def main(arguments: list[str]) -> int:
     """Look at data; returns the exit code."""
-    options = parser().parse_args(arguments)
-    return carry_out("temper look", lambda: _look(options))
+    return carry_out("temper look", lambda: _look(parser().parse_args(arguments)))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,6 +47,10 @@ def _look(options: argparse.Namespace) -> int:
         raise TemperError(f"--page {options.page}: a folder; name a file, such as {options.page / 'look.html'}.")
     subject = _subject(options)
     view = look(options.data, reading(options), subject, options.rows, SHOWN)
+    if subject and "no_template" in subject.findings:
+        view.hints.append(
+            "The tokenizer has no chat template, so rows are shown in plain; choose one with --chat-template."
+        )
     longest, tokenizer = (subject.longest, subject.tokenizer) if subject else (None, None)
     _print(view, longest, tokenizer)
     if options.page:

@@ -29,16 +29,16 @@ def facts(view: View) -> Iterator[str]:
     beginning = "" if view.whole else " (the first ones; --rows reads more)"
     yield f"{counted(view.rows, 'rows')} read{beginning}, {view.usable:,} can be used."
     for reason, count in view.unusable.most_common():
-        yield f"{count:,} leave: {reason}."
+        yield f"{counted(count, 'rows')} cannot be used: {reason}."
     for shape, about in view.shapes.items():
         read = ", ".join(f"{name} is the {part}" if name != part else name for name, part in about["read"].items())
-        unread = ", ".join(about["not_read"])
-        yield f"{about['rows']:,} have the shape {shape}: {read}{f'; not read: {unread}' if unread else ''}."
+        unread = f"; not read: {', '.join(about['not_read'])}" if about["not_read"] else ""
+        yield f"{counted(about['rows'], 'rows')} of the shape {shape}: {read}{unread}."
     yield from view.hints
     if view.duplicates:
-        yield f"{view.duplicates:,} duplicate another row exactly; clean keeps one of each."
+        yield f"Exact duplicates of another row: {view.duplicates:,}; clean keeps one of each."
     if view.conflicts:
-        yield f"{view.conflicts:,} have the same request as another row but a different answer; see clean.conflicts."
+        yield f"The same request as another row, but a different answer: {view.conflicts:,}; see clean.conflicts."
     if view.tokens and view.outcomes:
         tokens = sum(view.lengths)
         share = f"{view.trained / max(1, tokens):.0%}"
@@ -89,10 +89,10 @@ def _labels(labels: Counter[str]) -> Bars:
     first, others = ordered[:BARS], ordered[BARS:]
     rows = [(" ".join(name.split())[:40] or '""', count) for name, count in first]
     if others:
-        rows.append((f"{len(others)} other labels", sum(count for _, count in others)))
+        rows.append((counted(len(others), "other labels"), sum(count for _, count in others)))
     most, least = ordered[0][1], ordered[-1][1]
     apart = f"the most frequent has {shown(most / least, 3)} times the rows of the least frequent"
-    note = f"{len(labels)} labels; {apart if most > least else 'all have as many rows'}"
+    note = f"{counted(len(labels), 'labels')}; {apart if most > least else 'all have as many rows'}"
     return Bars("Labels", tuple(rows), note)
 
 
@@ -111,4 +111,4 @@ def pieces(outcome: Any, tokenizer: Any, most: int) -> Iterator[tuple[str, bool]
             at = min(stop, len(ids))
         yield tokenizer.decode(ids[at:], skip_special_tokens=False), False
         more = len(sequence) - len(ids)
-        yield (f" … {more:,} tokens more\n" if more else "\n"), False
+        yield (f" … {counted(more, 'more tokens')}\n" if more else "\n"), False

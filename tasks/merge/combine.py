@@ -56,7 +56,7 @@ class Combine(Section):
         if len(self.weights) < 2:
             raise ValueError("weights names fewer than two; add another, or set combine to null")
         if not any(self.weights.values()):
-            raise ValueError("every weight is 0, which leaves the base as it is; give one of them another")
+            raise ValueError("every weight is 0, which leaves the base unchanged; set one of them to another number")
         for name, acts in (
             ("density", self.prunes), ("rank", self.method.endswith("svd")), ("seed", "dare" in self.method),
         ):  # fmt: skip

@@ -19,7 +19,8 @@ def sections(results: RunResults) -> list[dict[str, Any]]:
     candidate = results.decision["candidate"]
     metrics = results.scores[candidate].get("classes", {})
     return [
-        _section(name, candidate, facts, results.scores["base"]["classes"][name]) for name, facts in metrics.items()
+        _section(name, display_name(results, candidate), facts, results.scores["base"]["classes"][name])
+        for name, facts in metrics.items()
     ]
 
 
@@ -31,7 +32,7 @@ def _section(name: str, candidate: str, facts: dict[str, Any], base: dict[str, A
     lines.sort(key=lambda line: (not line["support"], line["f1"], line["name"]))
     section = {
         "metric": name,
-        "candidate": display_name(candidate),
+        "candidate": candidate,
         "facts": facts,
         "base_no_class": base["no_class"],
         "sentences": describe_classes(facts),

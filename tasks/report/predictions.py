@@ -44,7 +44,7 @@ def _data(results: RunResults, rows: list[int]) -> dict[str, Any]:
     better = _better(results)
     base = results.predictions["base"]
     judges = {
-        judgement["candidate"]: {"by": judgement["judge"], "against": display_name(judgement["against"])}
+        judgement["candidate"]: {"by": judgement["judge"], "against": display_name(results, judgement["against"])}
         for judgement in results.judged
     }
     dimensions = [key for key in DIMENSIONS if len({base[row][key] for row in rows} - {None}) > 1]
@@ -54,7 +54,7 @@ def _data(results: RunResults, rows: list[int]) -> dict[str, Any]:
         "main": metric(results),
         "dimensions": dimensions,
         "candidates": [
-            {"key": key, "name": display_name(key), "judged": judges.get(key)} for key in results.predictions
+            {"key": key, "name": display_name(results, key), "judged": judges.get(key)} for key in results.predictions
         ],
         "rows": [
             {

@@ -17,8 +17,8 @@ TUNED = "merged"
 """The candidate that stands for the tuned model: what is shipped."""
 
 
-def display_name(candidate: str) -> str:
-    """A candidate as it is called on the page."""
+def display_name(results: RunResults, candidate: str) -> str:
+    """A candidate as it is called on the page. `adapter` is the model as it was trained, which may have none."""
     return {
         "base_system": "base with system prompt",
         "base_few_shot": "base with examples",
@@ -27,7 +27,7 @@ def display_name(candidate: str) -> str:
         "base_documents": "base with documents",
         "base_best_prompt": "base with the best prompt",
         "merged_retrieved": "tuned with retrieved rows",
-        "adapter": "tuned (adapter)",
+        "adapter": "tuned (as trained)" if results.merge["method"] == "full" else "tuned (adapter)",
         "merged": "tuned (merged)",
     }.get(candidate, candidate)
 
@@ -121,15 +121,24 @@ def cost(results: RunResults) -> str:
     for key in dict.fromkeys(shown):
         tokens = results.scores[key].get("cost", {})
         if tokens.get("prompt_tokens") is not None:
-            parts.append(f"{display_name(key)} {tokens['prompt_tokens']:.0f} + {tokens['answer_tokens'] or 0:.0f}")
+            parts.append(
+                f"{display_name(results, key)} {tokens['prompt_tokens']:.0f} + {tokens['answer_tokens'] or 0:.0f}"
+            )
     return f"Mean tokens of a question and its answer: {', '.join(parts)}." if parts else ""
 
 
 def verdict(results: RunResults) -> str:
-    """Whether the model is worth shipping, and what speaks against it."""
-    if results.decision["promote"]:
-        return "Every rule holds: the model is worth shipping."
-    return f"Not promoted: {results.decision['reason']}"
+    """Whether the model is worth shipping, what speaks against it, and what could not be judged."""
+    unjudged = [
+        f"{name.replace('_', ' ')} ({rule['says'].removeprefix('not judged: ')})"
+        for name, rule in results.decision["rules"].items()
+        if rule["passed"] is None and rule["limit"] is not None
+    ]
+    rest = [f"Not judged: {'; '.join(unjudged)}."] if unjudged else []
+    if not results.decision["promote"]:
+        return " ".join([f"Not promoted: {results.decision['reason']}", *rest])
+    holds = "Every rule that could be judged holds" if rest else "Every rule holds"
+    return " ".join([f"{holds}: the model is worth shipping.", *rest])
 
 
 def against(results: RunResults) -> list[dict[str, Any]]:
@@ -245,7 +254,7 @@ def _answers(results: RunResults, number: int) -> list[dict[str, Any]]:
     row = results.predictions[TUNED][number]
     return [
         {
-            "names": [display_name(key) for key in keys],
+            "names": [display_name(results, key) for key in keys],
             "right": right(results.predictions[keys[0]][number], results),
             "parts": diff_parts(row["reference"], output),
         }

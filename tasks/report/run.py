@@ -20,6 +20,7 @@ from tasks.report.gather import RunResults, gather
 from tasks.report.plain_trl import plain_trainings
 from tasks.report.settings import Settings
 from tasks.report.teaching import teaching
+from tasks.report.tiles import tiles
 from tasks.report.usage import usage
 from tasks.statistics.effect import amount, effect
 from tasks.statistics.p_value import format_p_value
@@ -56,7 +57,7 @@ def page(settings: Settings, results: RunResults) -> str:
     lines = [
         {
             "key": key,
-            "name": render.display_name(key),
+            "name": render.display_name(results, key),
             "kind": render.group(results, key),
             **render.score(results, key),
             "slices": {part: values[metric] for part, values in scores["slices"].get("slice", {}).items()},
@@ -94,6 +95,7 @@ def page(settings: Settings, results: RunResults) -> str:
         class_sections=classes.sections(results),
         against=render.against(results),
         curves={what: (figures.measured(rows), figures.curve(rows)) for what, rows in results.curves.items()},
+        tiles=tiles(results.training),
         pairs=figures.pairs(results.curves.get("alignment", [])),
         rewards=figures.rewards(results.curves.get("alignment", [])),
         answers=figures.answers(results.curves.get("alignment", [])),
@@ -161,7 +163,6 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
         percent=render.percent,
         shown=render.shown,
         p_value=format_p_value,
-        name=render.display_name,
         number=numbers.shown,
         counted=numbers.counted,
         drawn=render.drawn,

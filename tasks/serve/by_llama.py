@@ -12,6 +12,7 @@ from typing import Any
 
 from tasks.chat.stops import stop_ids
 from tasks.core.errors import ModelError
+from tasks.core.numbers import counted
 from tasks.models.gguf.library import F32, PACKAGE, errors, library
 from tasks.serve.engine import Ask, EngineError, Piece
 from tasks.serve.models import Model
@@ -41,7 +42,7 @@ class LlamaCpp:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ModelError(f"{model.gguf}: llama.cpp cannot load it ({error}; {'; '.join(errors[-2:])}).") from None
-        self.about = f"llama.cpp ({PACKAGE} {version(PACKAGE)}) on {threads} CPU thread(s)"
+        self.about = f"llama.cpp ({PACKAGE} {version(PACKAGE)}) on {counted(threads, 'CPU threads')}"
         self._context = _context(model)
         self._ends = [tokenizer.decode([token]) for token in stop_ids(model.folders[-1], tokenizer)]
 

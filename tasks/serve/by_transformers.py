@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from tasks.chat.stops import setting, stop_ids
+from tasks.core.numbers import counted
 from tasks.evaluate import candidates
 from tasks.evaluate.settings import Settings
 from tasks.models.adapter_files import adapter_config
@@ -64,7 +65,7 @@ class Transformers:
 
     def __init__(self, models: list[Model], settings: Settings, tokenizers: dict[str, Any]) -> None:
         torch.set_num_threads(settings.threads)
-        device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{settings.threads} CPU thread(s)"
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else counted(settings.threads, "CPU threads")
         self.about = f"transformers {version('transformers')} (the engine of `transformers serve`) on {device}"
         self._views: dict[str, _View] = {}
         self._managers: dict[str, GenerateManager] = {}

@@ -35,7 +35,8 @@ def chat(names: list[str], system: str | None, temperature: float, paths: Paths 
     settings = load(Settings, paths.root / PARAMS, "evaluate")
     loaded = load_models(models(names, settings, paths), settings, system, paths)
     dialogue = Dialogue(loaded.service, temperature)
-    print(f"Talking to {' and '.join(loaded.service.voices)}. /help lists the commands.", flush=True)
+    if sys.stdin.isatty():
+        print(f"Talking to {' and '.join(loaded.service.voices)}. /help lists the commands.", flush=True)
     with asyncio.Runner() as runner:
         while dialogue.take(_read(), runner.run):
             pass
@@ -44,10 +45,13 @@ def chat(names: list[str], system: str | None, temperature: float, paths: Paths 
 
 
 def _read() -> str:
+    """The next line; of a file or a pipe without a prompt, so that only answers are written."""
+    talking = sys.stdin.isatty()
     try:
-        return input(f"{BOLD}you>{PLAIN} ")
+        return input(f"{BOLD}you>{PLAIN} " if talking else "")
     except (EOFError, KeyboardInterrupt):
-        print()
+        if talking:
+            print()
         return "/quit"
 
 

@@ -1,7 +1,7 @@
-"""Macro- and micro-F1, which are no means over rows: their intervals, and two models compared on the same rows.
+"""Macro F1 and micro F1, which are no means over rows: their intervals, and two models compared on the same rows.
 
-F1 = 2 right / (rows of the class + rows answered so). Macro-F1 is its mean over classes, so every class counts alike,
-however rare; classes without a row are left out. Micro-F1 is that of all classes together. What is drawn are rows, as
+F1 = 2 right / (rows of the class + rows answered so). Macro F1 is its mean over classes, so every class counts alike,
+however rare; classes without a row are left out. Micro F1 is that of all classes together. What is drawn are rows, as
 for other scores; F1 is worked out anew of each draw.
 
 Shapes: `N` rows, `K` classes, `U` kinds of rows that are alike, `R` draws, `S` sets of classes. Where a row has one

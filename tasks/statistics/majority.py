@@ -7,7 +7,7 @@ from tasks.statistics.label_table import has_lists
 
 
 def always_largest(facts: dict[str, Any]) -> tuple[str, float, float]:
-    """The largest class, and the accuracy and macro-F1 (0 to 1) of naming it for every row.
+    """The largest class, and the accuracy and macro F1 (0 to 1) of naming it for every row.
 
     `facts`: as `confusion` gives them. Of m of n rows in K classes, accuracy is m / n; F1 of that class is
     2 m / (m + n), and 0 of the others.
@@ -21,7 +21,7 @@ def always_largest(facts: dict[str, Any]) -> tuple[str, float, float]:
 
 
 def always_all(facts: dict[str, Any]) -> tuple[float, float, float]:
-    """Macro-F1 and micro-F1 of naming every class for every row, and the accuracy of always naming the commonest list
+    """Macro F1 and micro F1 of naming every class for every row, and the accuracy of always naming the commonest list
     of classes (0 to 1).
 
     `facts`: as `label_table` gives them. F1 of a class with m of n rows is 2 m / (m + n).
@@ -40,10 +40,10 @@ def describe_floor(facts: dict[str, Any]) -> str:
     if has_lists(facts):
         macro, micro, exact = always_all(facts)
         return (
-            f"Naming every class for every row reaches {100 * macro:.1f} % in macro-F1 and {100 * micro:.1f} % in "
-            f"micro-F1; always naming {as_answer(facts['frequent']['classes'])} reaches {100 * exact:.1f} % in subset "
+            f"Naming every class for every row reaches {100 * macro:.1f} % in macro F1 and {100 * micro:.1f} % in "
+            f"micro F1; always naming {as_answer(facts['frequent']['classes'])} reaches {100 * exact:.1f} % in subset "
             "accuracy."
         )
     name, accuracy, macro_f1 = always_largest(facts)
-    scores = f"{100 * accuracy:.1f} % in accuracy and {100 * macro_f1:.1f} % in macro-F1"
+    scores = f"{100 * accuracy:.1f} % in accuracy and {100 * macro_f1:.1f} % in macro F1"
     return f"Naming the largest class, {name}, for every row reaches {scores}."

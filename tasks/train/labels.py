@@ -31,7 +31,7 @@ def named(answers: list[str], split: str, *, several: bool) -> list[Named]:
         return [(" ".join(answer.split()),) for answer in answers]
     _refuse(
         [answer for answer, row in zip(answers, lists, strict=True) if row is None],
-        ("the answer", "is no JSON list of class names"),
+        ("the answer", "is not a JSON list of class names"),
         split,
         'write ["NAME", "NAME"], or [] where no class applies, let clean.columns.classes read them, or set '
         "train.labels to one",

@@ -58,7 +58,8 @@ def test_the_stage_ends_with_the_flow_and_the_next_run_goes_on(toy: Toy, deadly:
         assert run.returncode == -deadly
     else:
         assert run.returncode == 128 + deadly
-        assert stderr.count(f"temper run: stopped by {deadly.name}; finished stages are kept, run again") == 1
+        by = "Ctrl-C" if deadly == signal.SIGINT else deadly.name
+        assert stderr.count(f"temper run: stopped by {by}; finished stages and checkpoints are kept.") == 1
     until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
     assert toy.lock == before
     gate.unlink()

@@ -44,12 +44,12 @@ function changes(run) {
 }
 
 const metrics = new Set(data.runs.map((run) => run.metric).filter(Boolean));
-const main = metrics.size === 1 ? [...metrics][0].replaceAll("_", " ") : "score";
+const main = metrics.size === 1 ? data.metric_names[[...metrics][0]] : "score";
 
 // `value` sorts and places on an axis, `show` makes the cell; `group` is where the list of columns has it.
 const COLUMNS = [
   { key: "score", name: main, group: "Result", number: true, value: (run) => run.score && run.score[0],
-    show: (run) => interval(run.score), more: (run) => (metrics.size > 1 && run.metric) || "" },
+    show: (run) => interval(run.score), more: (run) => (metrics.size > 1 && data.metric_names[run.metric]) || "" },
   { key: "gain", name: "gain over base", group: "Result", number: true, value: (run) => run.gain,
     show: (run) => (run.gain === null ? "–" : `${run.gain > 0 ? "+" : ""}${digits(run.gain)}`) },
   { key: "p", name: "p", group: "Result", number: true, lower: true, value: (run) => run.p, show: (run) => digits(run.p) },

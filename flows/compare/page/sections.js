@@ -6,7 +6,7 @@ function reveal(id) {
 }
 
 function board(leaderboard) {
-  const heads = ["base", ...leaderboard.tasks.map(({ task, metric }) => `${task ? `${task}, ` : ""}${metric}`.replaceAll("_", " ")),
+  const heads = ["base", ...leaderboard.tasks.map(({ task, metric }) => `${task ? `${task.replaceAll("_", " ")}, ` : ""}${data.metric_names[metric]}`),
     "training time", "cost"];
   const rows = leaderboard.entries.map((entry) => {
     const others = entry.other_runs ? `, the best of ${entry.other_runs + 1} runs` : "";

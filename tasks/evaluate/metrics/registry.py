@@ -139,12 +139,12 @@ METRICS = {
     "json_schema": Kind("the answer satisfies the JSON Schema in `schema_file`", _json_schema, ("schema_file",)),
     "multiple_choice": Kind("the reference is the most likely of the choices", asks="choice"),
     "classification": Kind(
-        "the answer is the class of the reference: macro-F1, accuracy, and scores per class",
+        "the answer is the class of the reference: macro F1, accuracy, and scores per class",
         scores=("macro_f1", "accuracy"),
         classes="one",
     ),
     "multilabel": Kind(
-        "the answer is a JSON list of the classes of the reference, in any order: macro-F1, micro-F1, the share of "
+        "the answer is a JSON list of the classes of the reference, in any order: macro F1, micro F1, the share of "
         "rows with every class right, and scores per class",
         scores=("macro_f1", "micro_f1", "subset_accuracy"),
         classes="several",

@@ -1,10 +1,17 @@
 """Without a terminal a running stage has a line for each tenth of its work, and one a minute where that is slow."""
 
 import io
+import os
+import signal
+import subprocess
+import sys
 
+import pytest
 from rich.console import Console
 
 from flows.cli.progress import Terminal
+from flows.system import signals
+from tasks.core.output import CLOSED
 
 
 def spoken(seconds_a_step: float, steps: int) -> list[str]:
@@ -44,3 +51,51 @@ def test_what_begins_late_has_its_minute_too() -> None:
         terminal.progressed("train", {"what": "train", "done": 1, "total": 100, "unit": "steps", "figures": {}})
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == ["train     runs"]
+
+
+def test_output_that_nobody_reads_ends_the_run_as_a_closed_terminal_does() -> None:
+    """In whatever thread the line is written."""
+    lines = "t = threading.Thread(target=Output().print, args=('line',)); t.start(); t.join(); time.sleep(60)"
+    program = f"""
+import sys, threading, time
+from flows.cli import main, project
+from flows.cli.progress import Output
+def act(options):
+    {lines}
+project._diff = act
+sys.exit(main.main(["config", "diff"]))
+"""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=50
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (CLOSED, "")
+
+
+def test_each_part_of_a_stage_is_named() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    with Terminal(console) as terminal:
+        terminal.started("merge")
+        for what in ("merge: logits of the base", "merge: logits of the tuned model", "merge"):
+            terminal.progressed("merge", {"what": what, "done": 1, "total": 2, "unit": "rows", "figures": {}})
+    assert isinstance(console.file, io.StringIO)
+    assert [" ".join(line.split()) for line in console.file.getvalue().splitlines()] == [
+        "merge runs",
+        "merge logits of the base: 1/2 rows",
+        "merge logits of the tuned model: 1/2 rows",
+        "merge 1/2 rows",
+    ]
+
+
+@pytest.mark.parametrize(("number", "end"), [(None, "failed"), (signal.SIGINT, "stopped")])
+def test_a_stage_that_a_signal_ended_did_not_fail(
+    number: signal.Signals | None, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "_received", [number] if number else [])
+    console = Console(file=io.StringIO(), width=100)
+    with Terminal(console) as terminal:
+        terminal.failed("train", "train was stopped before it finished.")
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().split() == ["train", end]

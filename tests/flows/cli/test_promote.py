@@ -137,10 +137,10 @@ def test_compare_tells_parameters_outputs_scores_and_rows(runs: tuple[str, str])
     assert code == 0, output
     assert "train.learning_rate 0.1 -> 0.2" in output
     assert "data/evaluation/merged changed" in output and "data/evaluation/base changed" not in output
-    assert "merged exact_match 0.6 -> 0.4" in output
+    assert "merged exact match 0.6 -> 0.4" in output
     assert "not promoted: merged has 8." in output
     assert "20 in both" in output and "4 answers differ" in output
-    assert "exact_match: -0.2" in output and "0 rows higher, 4 lower, 16 level" in output
+    assert "exact match: -0.2" in output and "0 rows higher, 4 lower, 16 level" in output
     assert output.count("    second ") == 2
     assert "the same" in temper("compare", runs[1], ".")[1]
 
@@ -177,7 +177,7 @@ def test_a_run_is_registered_with_version_stage_and_numbers(runs: tuple[str, str
     tags = call("git", "tag").split()
     assert [tag for tag in tags if "@" in tag] == ["model@v0.0.1"]
     message = call("git", "tag", "--list", "--format=%(contents)", "model@v0.0.1")
-    assert "exact_match 0.6 (0 to 1, 20 rows); gain over base +0.1, p = 0.0100" in message
+    assert "exact match 0.6 (0 to 1, 20 rows); gain over base +0.1, p = 0.0100" in message
     shown: list[dict[str, Any]] = json.loads(call("gto", "show", "model", "--json"))
     assert [one["version"] for one in shown] == ["v0.0.1"]
     assert {stage["stage"] for stage in shown[0]["stages"]} == {"staging", "production"}
@@ -197,7 +197,7 @@ def test_against_the_rules_says_so_and_keeps_the_scores(runs: tuple[str, str]) -
         shutil.copytree(f"made/{part}", f"data/evaluation/{part}", dirs_exist_ok=True)
     code, output = temper("promote", "--against-the-rules", "--version", "v1.0.0")
     assert code == 0, output
-    assert "model v1.0.0" in output and "commit data/best" in output
+    assert "model v1.0.0" in output and "commit data/best and dvc.lock together" in output
     assert "against the rules: merged has 8." in call("git", "tag", "--list", "--format=%(contents)", "model@v1.0.0")
     kept = pq.read_table("data/best/scores.parquet").to_pydict()
     assert sum(kept["exact_match"]) == 8 and len(kept["id"]) == ROWS

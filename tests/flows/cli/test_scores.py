@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from flows.cli.progress import tables
-from flows.results.scores import rows
+from flows.results.scores import legend, rows
 from tasks.core.files import write_json
 
 SHOWN = {
@@ -63,3 +63,18 @@ def test_one_metric_takes_one_table(
     head, *lines = printed(80, capsys)
     assert " ".join(head.split()) == "candidate exact match 95 % interval rows new combination new phrasing"
     assert [line.split()[0] for line in lines] == ["base_few_shot", "gguf-q8_0", "merged"]
+
+
+@pytest.mark.parametrize(("method", "name"), [("lora", "adapter"), ("full", "tuned")])
+def test_a_model_that_was_tuned_whole_is_not_called_an_adapter(
+    method: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    score = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 1000, "better": "higher"}
+    candidates = {key: {"exact_match": score, "slices": {}} for key in ("adapter", "merged")}
+    write_json(Path("data/report/comparison.json"), {"candidates": candidates})
+    write_json(Path("data/merged/merge.json"), {"method": method})
+    write_json(Path("data/evaluation/base/settings.json"), {"metrics": [{"kind": "exact_match"}]})
+    assert [row["candidate"] for row in rows()] == [name, "merged"]
+    about = "tuned: the model as it was trained (in settings: adapter); merged: as merge wrote it"
+    assert (about in legend()) == (method == "full") and legend()[0].startswith("exact match: ")

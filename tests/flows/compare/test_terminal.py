@@ -39,4 +39,4 @@ def test_the_history_says_what_replaced_what_when_by_whom_and_why() -> None:
 def test_a_long_task_gives_way_to_its_metric() -> None:
     board = Leaderboard([("", "f1"), ("slice: new_combination", "exact_match")], [Entry("a/base", "run", {})])
     names = [line.rstrip(" -") for line in board_lines(board)][2:4]
-    assert names == ["  f1", "  slice: new combinat… exact match"]
+    assert names == ["  F1", "  slice: new combinat… exact match"]

@@ -67,6 +67,18 @@ def test_the_object_for_programs(workdir: Path, capsys: pytest.CaptureFixture[st
     assert tokens["control"] == {"<|im_end|>": 2, "<|im_start|>": 2}
 
 
+def test_a_tokenizer_without_a_chat_template_fails_as_check_refuses_it(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coder = tiny.tokenizer()
+    coder.chat_template = None
+    coder.save_pretrained("bare")
+    code, out, _ = audit(capsys, "clean.jsonl", "--tokenizer", "bare")
+    assert code == 1 and out.splitlines()[-1] == "1 check fails: no_template"
+    assert "with --chat-template here and template.chat_template in a project" in " ".join(out.split())
+    assert audit(capsys, "clean.jsonl", "--tokenizer", "bare", "--chat-template", "plain")[0] == 0
+
+
 @pytest.mark.parametrize("length", [24, 25])
 def test_the_limit_is_the_longest_row_that_passes(
     length: int, workdir: Path, capsys: pytest.CaptureFixture[str]

@@ -13,7 +13,7 @@ CLOSED = "http://127.0.0.1:1"
 @pytest.mark.parametrize(
     ("status", "code", "sentence"),
     [
-        (404, "RepoNotFound", "the hub has nothing of this name that you may read"),
+        (404, "RepoNotFound", "the hub has no such repository, or you may not read it"),
         (403, "GatedRepo", "it is gated: request access on its page, and set HF_TOKEN"),
         (404, "RevisionNotFound", "the hub has no such revision"),
         (503, "", "the hub answers Server error '503 Service Unavailable' for url 'https://hub.test/a/b'"),

@@ -69,7 +69,7 @@ def test_what_align_made_is_told_beside_what_train_had_made(run: Paths) -> None:
     assert decision["promote"] is True
     rule = decision["rules"]["alignment"]
     assert (rule["passed"], rule["value"], rule["limit"]) == (None, -0.15, None)
-    assert "-0.15 in exact_match (95 % interval " in rule["says"] and "p = 0.031" in rule["says"]
+    assert "-0.15 in exact match (95 % interval " in rule["says"] and "p = 0.031" in rule["says"]
     comparisons = tiny.read(run.decision / "comparisons.json")["comparisons"]
     (step,) = (one for one in comparisons if one["against"] == "trained")
     assert (step["candidate"], step["against"], step["wins"], step["losses"], step["ties"]) == (
@@ -101,6 +101,14 @@ def test_quantised_models_may_lose_so_much(run: Paths, right: int, limit: float 
     if rules:
         assert "nf4 loses 0.075 against merged" in decision["rules"]["quantised_loss"]["says"]
         assert "allowed: 0.05, 0.025 too much" in decision["rules"]["quantised_loss"]["says"]
+
+
+def test_a_rule_that_holds_says_where_the_rows_allow_for_a_larger_loss(run: Paths) -> None:
+    replaced(run, "nf4", hits(30))
+    same = "nf4 does no worse than merged (95 % interval of the difference -0.0722 to 0.0722); allowed: "
+    assert tiny.decided(run, quantised_loss=0.08)["rules"]["quantised_loss"]["says"] == f"{same}0.08"
+    rule = tiny.decided(run, quantised_loss=0.07)["rules"]["quantised_loss"]
+    assert rule["passed"] and rule["says"] == f"{same}0.07; too few rows to rule out a loss beyond that"
 
 
 def test_forgetting(run: Paths) -> None:
@@ -317,7 +325,7 @@ def test_macro_f1_decides_where_accuracy_would_not(run: Paths) -> None:
 
 
 def test_lists_of_classes_are_compared_by_the_f1_that_is_named(run: Paths) -> None:
-    """By hand, of `a` in 30 of 40 rows and `b` in 10: macro-F1 of naming `a` alone is half of 2 * 30 / 70, micro-F1
+    """By hand, of `a` in 30 of 40 rows and `b` in 10: macro F1 of naming `a` alone is half of 2 * 30 / 70, micro F1
     2 * 30 / 80; naming what is right is 1."""
     import shutil
 

@@ -48,8 +48,8 @@ def test_classes_are_those_of_references_or_those_that_are_listed() -> None:
 @pytest.mark.parametrize(
     ("references", "choices", "says"),
     [
-        (["late", '["late"]'], [], "the reference 'late' of the row row0 is no JSON list of class names"),
-        (['["late", ""]'], [], "is no JSON list of class names"),
+        (["late", '["late"]'], [], "the reference 'late' of the row row0 is not a JSON list of class names"),
+        (['["late", ""]'], [], "is not a JSON list of class names"),
         (["[]", "[]"], [], "the test rows name 0 classes"),
         ([str([f"c{row}"]).replace("'", '"') for row in range(1001)], [], "the test rows name 1,001 classes"),
         (['["late"]', '["odd"]'], ["late", "lost"], "'odd', which test rows name, is not one of the metric's choices"),

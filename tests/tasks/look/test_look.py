@@ -44,9 +44,9 @@ def test_labels_balance_duplicates_and_splits(workdir: Path, capsys: pytest.Capt
     code, out, error = look(capsys, "rows.jsonl")
     assert (code, error) == (0, "")
     assert "42 rows read, 42 can be used." in out
-    assert "42 have the shape classification: text, label is the class, split." in out
-    assert "1 duplicate another row exactly" in out
-    assert "1 have the same request as another row but a different answer" in out
+    assert "42 rows of the shape classification: text, label is the class, split." in out
+    assert "Exact duplicates of another row: 1; clean keeps one of each." in out
+    assert "The same request as another row, but a different answer: 1; see clean.conflicts." in out
     assert "drawn by hash 41" in out and "test 1" in out
     assert "2 labels; the most frequent has 2.5 times the rows of the least frequent" in out
     assert "lost 30" in out and "found 12" in out
@@ -63,6 +63,22 @@ def test_labels_of_lists_are_counted_one_by_one(workdir: Path, capsys: pytest.Ca
     code, out, _ = look(capsys, "rows.jsonl")
     assert code == 0
     assert "2 labels; the most frequent has 1.25 times the rows of the least frequent" in out
+
+
+def test_rows_of_a_project_are_read_as_its_settings_say(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data/own").mkdir(parents=True)
+    write("data/own/rows.jsonl", {"ask": "hi", "reply": "hello", "other": "bye"})
+    columns = "columns: {question: ask, answer: reply}"
+    Path("params.yaml").write_text(f"clean:\n  input: data/own\n  {columns}\n")
+    code, out, error = look(capsys, "data/own")
+    assert code == 0 and "1 row read, 1 can be used." in out and "reply is the answer" in out
+    assert error == "Rows are read by clean.columns of params.yaml; --column and --shape override it.\n"
+    assert "other is the answer" in look(capsys, "data/own/rows.jsonl", "--column", "answer=other")[1]
+    Path("elsewhere.jsonl").write_bytes(Path("data/own/rows.jsonl").read_bytes())
+    code, out, error = look(capsys, "elsewhere.jsonl")
+    assert (code, error) == (1, "") and "1 row cannot be used: unknown_shape" in out, (
+        "other data are read by their own keys"
+    )
 
 
 def test_rows_are_shown_as_they_are_trained(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +111,7 @@ def test_what_leaves_is_told_with_what_to_do(workdir: Path, capsys: pytest.Captu
     write("rows.jsonl", {"frage": "hi", "antwort": "hello"}, CHAT)
     code, out, _ = look(capsys, "rows.jsonl")
     assert code == 0
-    assert "1 leave: unknown_shape." in out
+    assert "1 row cannot be used: unknown_shape." in out
     assert "No known format has the keys frage, antwort." in out and "The nearest is" in out
     write("rows.jsonl", {"problem": "ask", "solution": "a", "answer": "b"})
     code, out, _ = look(capsys, "rows.jsonl")
@@ -103,7 +119,7 @@ def test_what_leaves_is_told_with_what_to_do(workdir: Path, capsys: pytest.Captu
     assert "columns: {question: problem, answer: solution, ignored: [answer]}" in out
     code, out, _ = look(capsys, "rows.jsonl", "--columns", "question=problem,answer=solution,ignored=answer")
     assert code == 0
-    assert "1 have the shape columns: problem is the question, solution is the answer; not read: answer." in out
+    assert "1 row of the shape columns: problem is the question, solution is the answer; not read: answer." in out
 
 
 def test_the_first_rows_are_said_to_be_the_first(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:

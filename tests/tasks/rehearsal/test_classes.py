@@ -58,7 +58,7 @@ LACK = "1 of 4 test rows have the answer 'd', which the metric's choices lack"
         (["a", "b"], FREE, {"choices": ["a", "b"]}, None),
         (['["a"]', '["a", "b"]', "[]"], ['["b"]'] * 9, {"kind": "multilabel"}, None),
         (["[]", '["a"]'], ['["a", "b"]'] * 9, {"kind": "multilabel"}, None),
-        (["a", '["a"]'], [], {"kind": "multilabel"}, "the reference 'a' of the row .* is no JSON list"),
+        (["a", '["a"]'], [], {"kind": "multilabel"}, "the reference 'a' of the row .* is not a JSON list"),
         (["[]", "[]"], ['["a"]'], {"kind": "multilabel"}, "the test rows name 0 classes"),
         (['["Late"]', '["late"]'], [], {"kind": "multilabel"}, "the answers 'Late' and 'late' differ only in case"),
         (['["a"]'], ['["b"]', '["a", "d"]'], {"kind": "multilabel", "choices": ["a", "b"]}, "1 of 3 training .* 'd'"),

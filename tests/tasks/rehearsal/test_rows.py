@@ -207,7 +207,7 @@ LISTED = classed("train", '["up"]', '["up", "hot"]', "[]", '["hot"]', '["up"]', 
     [
         (classed("test", '["up"]', "[]"), "several", None),
         (classed("test", '["left"]'), "several", "no training row has the answer 'left' of 1 row of the test"),
-        (classed("test", "up"), "several", "the answer of 1 row of the test is no JSON list"),
+        (classed("test", "up"), "several", "the answer of 1 row of the test is not a JSON list"),
         (classed("validation", '["up", "up"]') + classed("test", "[]"), "several", "has a class twice"),
         (classed("test", "[]"), "one", "the answer of 6 rows of train is a list of classes"),
     ],
@@ -226,7 +226,7 @@ def test_flags_that_are_neither_0_nor_1(check: Callable[..., Said], wrong: int) 
     ]
     columns = {"columns": {"question": "body", "classes": ["late", "odd"]}, "max_loss": 0.1}
     (error,), _ = check(data, clean=columns)
-    assert "Rows with bad_classes have something in the columns of clean.columns.classes that is no name" in error
+    assert "In rows with bad_classes, a value in the columns of clean.columns.classes is not a class name" in error
 
 
 def test_answers_that_are_texts_are_no_classes(check: Callable[..., Said]) -> None:

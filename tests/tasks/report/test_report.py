@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from flows.results.decision import sentence
 from tasks.core.errors import InputError
 from tasks.core.files import read_json, write_json, write_text
 from tasks.core.paths import Paths
-from tasks.report.render import diff_parts
+from tasks.report.gather import gather
+from tasks.report.render import diff_parts, display_name, verdict
 from tasks.report.settings import Settings
 from tasks.report.stage import run
 from tests.tasks import tiny
@@ -165,6 +167,34 @@ def test_summary_names_the_result_and_what_was_free(project: Paths) -> None:
     assert "Every rule holds: the model is worth shipping." not in text, "a scheme loses 12.5 points"
     assert "nf4 loses 0.125 against merged" in text
     assert "Quantising costs at most 12.5 points (nf4)." in text
+
+
+def test_a_rule_that_could_not_be_judged_is_named_beside_the_verdict(
+    project: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.decided(project, quantised_loss=0.2)
+    holds = "Every rule that could be judged holds: the model is worth shipping."
+    why = "no benchmark in evaluate.benchmarks"
+    assert verdict(gather(project)) == f"{holds} Not judged: forgetting ({why})."
+    monkeypatch.chdir(project.root)
+    assert f"  - forgetting: not judged: {why}" in str(sentence()).splitlines()
+    tiny.decided(project, quantised_loss=0.2, forgetting=None)
+    assert verdict(gather(project)) == "Every rule holds: the model is worth shipping."
+    assert "forgetting" not in str(sentence())
+
+
+def test_a_model_that_was_tuned_whole_is_not_called_an_adapter(project: Paths) -> None:
+    assert display_name(gather(project), "adapter") == "tuned (adapter)"
+    write_json(project.merged / "merge.json", {**tiny.read(project.merged / "merge.json"), "method": "full"})
+    assert display_name(gather(project), "adapter") == "tuned (as trained)"
+
+
+def test_facts_of_the_training_stand_in_the_words_of_the_field(project: Paths) -> None:
+    record = project.trained / "training.json"
+    write_json(record, {**tiny.read(record), "attention": "sdpa_by_row", "base": "99a6c29aa947", "deterministic": True})
+    run(Settings(), project)
+    for text, label in (("SDPA by row", "attention"), ("99a6c29a", "base"), ("50", "steps"), ("True", "deterministic")):
+        assert f"<div><b>{text}</b><span>{label}</span></div>" in page(project)
 
 
 def test_a_gain_within_chance_is_called_so(project: Paths) -> None:
@@ -398,7 +428,7 @@ def test_what_train_made_stands_beside_what_align_made_of_it(project: Paths) -> 
     run(Settings(), project)
     for text in (" ".join(page(project).split()), project.card.read_text()):
         assert "Alignment changed exact match from 37.5 % to 87.5 %, which may be chance." in text
-        assert "for information only: the model after align against the one after train, +0.5 in exact_match" in text
+        assert "for information only: the model after align against the one after train, +0.5 in exact match" in text
     assert "| adapter | trained | exact match | +0.5 |" in project.card.read_text()
     order = re.findall(r"<tr><td><code>(\w+)</code></td><td class=\"n strong\">", page(project))
     assert order[:6] == ["base", "base_system", "base_few_shot", "trained", "adapter", "merged"]
@@ -511,7 +541,7 @@ def test_lists_of_classes_have_a_line_for_each_class(project: Paths) -> None:
     assert "(1 of 24; the base 24)" in section
     assert "<figure>" not in section
     assert "macro F1" in text and "micro F1" in text and "subset accuracy" in text
-    assert "Naming every class for every row reaches 64.3 % in macro-F1" in text  # (1 + 2 * 4 / 28) / 2
+    assert "Naming every class for every row reaches 64.3 % in macro F1" in text  # (1 + 2 * 4 / 28) / 2
 
 
 def test_many_classes_are_drawn_small_and_their_names_can_be_read() -> None:

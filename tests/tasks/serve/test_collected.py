@@ -1,5 +1,6 @@
 """Answers that a person marked become rows that the stage clean reads, and say where they come from."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from tasks.clean import stage as clean
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
+from tasks.serve import terminal
 from tasks.serve.collected import Collector
 from tasks.serve.models import Model
 from tasks.serve.terminal import Dialogue
@@ -95,6 +97,14 @@ def test_what_is_no_answer_is_not_kept(paths: Paths) -> None:
         with pytest.raises(InputError, match=message):
             kept.save({"verdict": "good", **MARKED, **change})
     assert not paths.collected.exists()
+
+
+def test_lines_from_a_pipe_are_read_without_a_prompt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("show logs\n"))
+    assert [terminal._read(), terminal._read()] == ["show logs", "/quit"]
+    assert capsys.readouterr().out == ""
 
 
 def test_the_terminal(paths: Paths) -> None:

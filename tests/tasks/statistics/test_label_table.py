@@ -56,7 +56,7 @@ def test_each_class_is_that_of_scikit_learn() -> None:
 
 
 def test_a_name_that_is_no_class_counts_against_micro_f1_alone() -> None:
-    """By hand: of `a` one of two is found; then micro-F1 is 2 * 1 / (2 + 2), with the name that nobody has."""
+    """By hand: of `a` one of two is found; then micro F1 is 2 * 1 / (2 + 2), with the name that nobody has."""
     truth: list[set[str]] = [{"a"}, {"a"}, set()]
     numbers = numbered_sets(truth, [{"a"}, set(), {"odd"}])
     assert score(*numbers, average="macro") == pytest.approx(2 / 3)
@@ -66,7 +66,7 @@ def test_a_name_that_is_no_class_counts_against_micro_f1_alone() -> None:
 
 
 def test_a_comparison_counts_rows_that_are_right_as_a_whole() -> None:
-    """By hand: micro-F1 2 * 3 / (3 + 3) against 2 * 2 / (3 + 3); rows 1 and 2 differ, of which one is won."""
+    """By hand: micro F1 2 * 3 / (3 + 3) against 2 * 2 / (3 + 3); rows 1 and 2 differ, of which one is won."""
     truth: list[set[str]] = [{"a", "b"}, {"a"}, set()]
     numbers = numbered_sets(truth, truth, [{"a", "b"}, {"b"}, set()])
     result = compare_f1(*numbers, average="micro", resamples=200)
@@ -105,7 +105,7 @@ def test_the_floor_is_that_of_the_same_answer_to_every_row() -> None:
     rows, counts = np.unique(truth, axis=0, return_counts=True)
     exact = 100 * metrics.accuracy_score(truth, np.broadcast_to(rows[counts.argmax()], truth.shape))
     said = describe_floor(label_table(sets(truth), sets(every)))
-    assert f"reaches {macro:.1f} % in macro-F1 and {micro:.1f} % in micro-F1" in said
+    assert f"reaches {macro:.1f} % in macro F1 and {micro:.1f} % in micro F1" in said
     assert f"reaches {exact:.1f} % in subset accuracy" in said
 
 
