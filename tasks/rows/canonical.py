@@ -37,7 +37,8 @@ def repeated_id(name: str, again: int) -> str:
 def turns(column: list[dict[str, Any]]) -> list[Message]:
     """The turns of a column of canonical rows as chat templates take them."""
     return [
-        {"role": turn["role"], "content": turn["content"], **json.loads(turn.get("extra") or "{}")} for turn in column
+        {"role": turn["role"], "content": turn["content"], **(json.loads(more) if (more := turn.get("extra")) else {})}
+        for turn in column
     ]
 
 

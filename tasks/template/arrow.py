@@ -28,3 +28,8 @@ def joined(first: Batch, second: Batch) -> Batch:
 def records(rows: Batch) -> list[dict[str, Any]]:
     """The rows as records."""
     return list(rows.to_pylist() if isinstance(rows, pa.RecordBatch) else rows)
+
+
+def size(rows: Batch) -> int:
+    """Bytes that the rows take in a file; 0 of records."""
+    return int(rows.nbytes) if isinstance(rows, pa.RecordBatch) else 0

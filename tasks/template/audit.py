@@ -58,7 +58,8 @@ class Account:
             detail = named(outcome.lost) if slug == "unknown" else detail
             self.findings.add(slug, outcome.id, detail)
         self.rows.came += 1
-        self.reasoning.update(outcome.reasoning)
+        if outcome.reasoning:
+            self.reasoning.update(outcome.reasoning)
         self.came.append(outcome.most or outcome.tokens)
         if outcome.reason:
             self._leave(outcome)
@@ -100,7 +101,9 @@ class Account:
         if outcome.answers > trained:
             self.answers.left[f"cut_{outcome.cut}"] += outcome.answers - trained
         if outcome.kind == "sequence":
-            self.trained.update(rows=len(outcome.sequences), tokens=after, supervised_tokens=trained)
+            self.trained["rows"] += len(outcome.sequences)
+            self.trained["tokens"] += after
+            self.trained["supervised_tokens"] += trained
             self.lengths.extend(tokens for part in outcome.sequences for tokens in part.lengths)
         else:
             self.trained[outcome.kind] += 1

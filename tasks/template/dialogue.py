@@ -112,7 +112,7 @@ class DialogueRenderer:
         fitted, text, markup, texts = self._fit(messages, tools)
         built = self._structure(markup, messages, weights, completion)
         trained, wanted = built.trained, built.wanted
-        problems = Counter(built.problems)
+        problems = Counter(built.problems) if built.problems else Counter()
         spans = [(fitted.character(turn.start), fitted.character(turn.end)) for turn in trained]
         with_loss = trained_texts(trained, spans, text)
         reasoning = self._reasoning.fates(messages, wanted, with_loss)

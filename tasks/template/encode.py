@@ -57,24 +57,29 @@ class Encoder:
 
     def read(self, texts: list[str]) -> list[TokenizedText]:
         """The tokens of each text."""
+        if not texts:
+            return []
         if self._bytes is None:
             return list(map(self._by_characters, self.encode(texts)))
         reads = []
         with self._reading():
             encodings = self._rust.encode_batch_fast(texts, add_special_tokens=False)
-        for text, encoding in zip(texts, encodings, strict=True):
-            ids = encoding.ids
-            if self._bytes.are(ids, text):
-                reads += self._by_bytes([text], [id_array(ids)])
+        rows = [id_array(encoding.ids) for encoding in encodings]
+        for text, tokens, exact in zip(texts, rows, self._bytes.are(rows, texts), strict=True):
+            if exact:
+                reads += self._by_bytes([text], [tokens])
             else:  # a normalizer changed the text, or a control token ate the space beside it
                 reads.append(self._by_characters(self.encode([text])[0]))
         return reads
 
-    def read_alike(self, texts: list[str]) -> list[TokenizedText]:
-        """As `read`, of texts that have much in common, as dialogues of one template: pieces of them are known."""
+    def read_alike(self, texts: list[str], own: Rows[Rows[Span]]) -> list[TokenizedText]:
+        """As `read`, of texts that have much in common, as dialogues of one template: pieces of them are known.
+
+        `own`: for each text the spans of characters, ascending, that the template wrote.
+        """
         if self._pieces is None or self._bytes is None:
             return self.read(texts)
-        rows = self._pieces.encode(texts, self._reading())
+        rows = self._pieces.encode(texts, own, self._reading())
         pairs = list(zip(texts, rows, strict=True))
         whole = iter(self.read([text for text, tokens in pairs if tokens is None]))
         known = [pair for pair in pairs if pair[1] is not None]

@@ -43,8 +43,8 @@ def markups_of(paths: Paths, templater: Templater) -> KeptMarkups:
 
 def to_bytes(markup: Markup) -> bytes:
     """All of the markup but what is worked out from it; `from_bytes` gives it back."""
-    slots, turns = map(astuple, markup.slots), map(astuple, markup.turns)
-    return json.dumps([markup.parts, [*slots], [*turns], sorted(markup.altered), markup.tools]).encode()
+    turns = [astuple(turn) for turn in markup.turns]
+    return json.dumps([markup.parts, markup.slots, turns, sorted(markup.altered), markup.tools]).encode()
 
 
 def from_bytes(content: bytes) -> Markup:

@@ -26,16 +26,14 @@ class Spot(NamedTuple):
     """Its number."""
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """A text that a row brings: a field of a message; `arguments` of a call in the template's own way; an `id`."""
 
     message: int
     field: str
 
 
-@dataclass(frozen=True)
-class Marked:
+class Marked(NamedTuple):
     """A dialogue with markers in the place of its texts, the slots, and the texts; a call's arguments come as JSON."""
 
     messages: list[Message]

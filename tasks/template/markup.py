@@ -79,8 +79,7 @@ class Markup:
         return tuple(slot for number, slot in enumerate(self.slots) if number not in there and slot.field != "id")
 
 
-@dataclass(frozen=True)
-class FittedMarkup:
+class FittedMarkup(NamedTuple):
     """A row in its markup."""
 
     starts: tuple[int, ...]

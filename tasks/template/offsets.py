@@ -14,35 +14,72 @@ Span = tuple[int, int]
 _SEEN = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
 _UNSEEN = {256 + number: byte for number, byte in enumerate(sorted(set(range(256)) - set(_SEEN)))}
 """Bytes that byte-level tokenizers write as characters from 256 on, for these can be seen (as GPT-2's does)."""
-_SPACE = next(chr(character) for character, byte in _UNSEEN.items() if byte == ord(" "))
 _BYTES = re.compile(f"[{re.escape(''.join(map(chr, [*_SEEN, *_UNSEEN])))}]*")
+_UNMET = -1
+_AT_ONCE = 2**16
+"""Tokens whose bytes are looked at together: what bounds the memory."""
 
 
-class TokenBytes(dict[int, bytes]):
+class TokenBytes:
     """The bytes for which each token of a byte-level tokenizer stands, learned as they are met."""
 
     def __init__(self, rust: Any) -> None:
-        super().__init__()
         self._rust = rust
-        self.lengths = np.zeros(rust.get_vocab_size(), np.int64)
+        self.lengths = np.full(rust.get_vocab_size(), _UNMET, np.int64)
         """How many they are, of the tokens that were met."""
+        self._starts = np.zeros_like(self.lengths)
+        self._content = np.zeros(0, np.uint8)
+        """The bytes of all tokens that were met, one behind the other; `_starts`: where those of each begin."""
 
-    def __missing__(self, token: int) -> bytes:
-        text: str = self._rust.id_to_token(token)
-        spaced = text.replace(_SPACE, " ")
-        if spaced.isascii() and spaced.isprintable() and " " not in text:  # of most of them only a space is unseen
-            encoded = spaced.encode()
-        else:  # as its decoder takes it: a token is its own text where it is no row of such bytes
-            encoded = text.translate(_UNSEEN).encode("latin-1") if _BYTES.fullmatch(text) else text.encode()
-        self[token] = encoded
-        if token >= len(self.lengths):  # some vocabularies leave numbers out
-            self.lengths = np.concatenate((self.lengths, np.zeros(token, np.int64)))
-        self.lengths[token] = len(encoded)
-        return encoded
+    def are(self, rows: Rows[Any], texts: Rows[str]) -> list[bool]:
+        """Whether the tokens (T, int32) of each row, one behind the other, are its text, byte for byte."""
+        if not rows:
+            return []
+        tokens = np.concatenate(rows)
+        self._learn(tokens)
+        meant = [text.encode() for text in texts]
+        sizes = np.cumsum(self.lengths[tokens], dtype=np.int64)
+        ends = np.concatenate(([0], sizes))[np.cumsum([0, *map(len, rows)])]
+        alike = np.array_equal(np.diff(ends), list(map(len, meant)))
+        if alike and self._of(tokens) == b"".join(meant):
+            return [True] * len(texts)
+        return [self._of(row) == one for row, one in zip(rows, meant, strict=True)]
 
-    def are(self, ids: list[int], text: str) -> bool:
-        """Whether the tokens one behind the other are the text, byte for byte."""
-        return b"".join(map(self.__getitem__, ids)) == text.encode()
+    def _of(self, tokens: Any) -> bytes:
+        """What the tokens, all of which were met, stand for; some of them at a time, for there may be many."""
+        return b"".join(self._gather(tokens[at : at + _AT_ONCE]) for at in range(0, len(tokens), _AT_ONCE))
+
+    def _gather(self, tokens: Any) -> bytes:
+        lengths = self.lengths[tokens]
+        ends = np.cumsum(lengths)
+        places = np.repeat(self._starts[tokens] - ends + lengths, lengths) + np.arange(lengths.sum())
+        content: bytes = self._content[places].tobytes()
+        return content
+
+    def _learn(self, tokens: Any) -> None:
+        """Meet the tokens that were not met before."""
+        most = int(tokens.max(initial=-1))
+        if most >= len(self.lengths):  # some vocabularies leave numbers out
+            self.lengths = np.concatenate((self.lengths, np.full(most, _UNMET)))
+            self._starts = np.concatenate((self._starts, np.zeros(most, np.int64)))
+        new = np.unique(tokens[self.lengths[tokens] == _UNMET])
+        if not len(new):
+            return
+        names = [self._rust.id_to_token(token) for token in new.tolist()]
+        whole = "".join(names)
+        if _BYTES.fullmatch(whole):  # a character stands for a byte
+            content, lengths = _bytes_of(whole), list(map(len, names))
+        else:
+            each = [_bytes_of(name) for name in names]
+            content, lengths = b"".join(each), list(map(len, each))
+        self.lengths[new] = lengths
+        self._starts[new] = len(self._content) + np.cumsum([0, *lengths])[:-1]
+        self._content = np.concatenate((self._content, np.frombuffer(content, np.uint8)))
+
+
+def _bytes_of(name: str) -> bytes:
+    """What a byte-level decoder makes of a token: it is its own text where it is no row of such bytes."""
+    return name.translate(_UNSEEN).encode("latin-1") if _BYTES.fullmatch(name) else name.encode()
 
 
 class CharacterOffsets:

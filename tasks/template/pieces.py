@@ -3,14 +3,23 @@
 The Rust tokenizer cuts a text at its added tokens and encodes each piece between them for itself. With the patterns in
 `WORDS` it may be cut behind an empty line, too, where a letter or a brace follows: no match of theirs holds the end of
 a line and what stands on the next, none looks back, and whatever ends in two line feeds ends a match.
+
+What the template itself writes in one place of a row is the same in many rows. It is cut once, and from its first
+control token to its last it is one piece of each of them.
 """
 
 import json
 import re
+from array import array
+from collections.abc import Iterator
+from collections.abc import Sequence as Rows
 from contextlib import AbstractContextManager
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
-from tasks.template.offsets import TokenBytes, id_array
+import numpy as np
+
+from tasks.template.offsets import Span, TokenBytes
 
 _SUFFIXES = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _HEAD, _TAIL = r"[^\r\n\p{L}\p{N}]?", r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -34,6 +43,16 @@ MOST, LARGEST = 20_000, 2**22
 _EMPTY_LINE = re.compile(r"\n\n(?=[A-Za-z{])")
 
 
+class _Own(NamedTuple):
+    """What a template writes in one place."""
+
+    start: int
+    end: int
+    """Characters of its first control token's beginning, and of its last one's end."""
+    inner: str
+    """What stands between the two; empty where there is no control token."""
+
+
 class PieceEncoder:
     """A byte-level tokenizer, and the pieces that it knows."""
 
@@ -54,51 +73,100 @@ class PieceEncoder:
         """Whether pieces one behind the other are the text, by what the tokenizer is made of."""
         cuts = sorted((token.content for token in added if not token.normalized), key=len, reverse=True)
         self._added = re.compile(f"({'|'.join(map(re.escape, cuts)) or '(?!)'})")
+        self._apart = _stand_apart(cuts)
         self._lines = (
             _patterns(parts or []) <= WORDS
             and _kind(rust.normalizer) in (None, "NFC")
             and not any("\n" in token.content for token in added)
         )
         self._known: dict[str, Any] = {}
+        self._own: dict[str, _Own] = {}
+        self._inner: dict[str, list[str]] = {}
+        """The pieces of what a template writes between two control tokens, both included."""
         self._size = 0
 
-    def encode(self, texts: list[str], guard: AbstractContextManager[None]) -> list[Any]:
+    def encode(self, texts: Rows[str], own: Rows[Rows[Span]], guard: AbstractContextManager[None]) -> list[Any]:
         """The ids of each text (T, int32); None for one with a piece that its tokens are not, byte for byte.
 
-        The tokenizer is called within `guard`.
+        `own`: for each text the spans of characters, ascending, that its template wrote. The tokenizer is called within
+        `guard`.
         """
         if self._size > LARGEST or len(self._known) > MOST:
-            self._known.clear()
+            for kept in (self._known, self._own, self._inner):
+                kept.clear()
             self._size = 0
-        rows = [self._cut(text) for text in texts]
-        known = self._known
-        new = list(dict.fromkeys(piece for row in rows for piece in row if piece not in known))
-        with guard:
-            encodings = self._rust.encode_batch_fast(new, add_special_tokens=False)
-        for piece, encoding in zip(new, encodings, strict=True):
-            ids = encoding.ids
-            known[piece] = id_array(ids) if self._bytes.are(ids, piece) else None
-            self._size += len(piece)
+        rows = [list(self._cut(text, spans)) for text, spans in zip(texts, own, strict=True)]
+        known, inner = self._known, self._inner
+        missing = dict.fromkeys(piece for row in rows for piece in row if piece not in known)
+        parts = (part for piece in missing for part in inner.get(piece, (piece,)))
+        self._learn(list(dict.fromkeys(part for part in parts if part not in known)), guard)
+        for piece in missing:
+            if piece not in known:
+                known[piece] = _joined([known[part] for part in inner[piece]])
+                self._size += len(piece)
         return [_joined([known[piece] for piece in row]) for row in rows]
 
-    def _cut(self, text: str) -> list[str]:
-        pieces = []
-        for piece in self._added.split(text):
+    def _learn(self, pieces: list[str], guard: AbstractContextManager[None]) -> None:
+        """Encode pieces that were not met before."""
+        with guard:
+            lists = [one.ids for one in self._rust.encode_batch_fast(pieces, add_special_tokens=False)]
+        flat = array("i")
+        for ids in lists:
+            flat.fromlist(ids)
+        tokens = np.array(flat, np.int32)  # twice as fast as from a list
+        ends = np.cumsum([0, *map(len, lists)]).tolist()
+        encoded = [tokens[start:end] for start, end in pairwise(ends)]
+        for piece, ids, exact in zip(pieces, encoded, self._bytes.are(encoded, pieces), strict=True):
+            self._known[piece] = ids if exact else None
+            self._size += len(piece)
+
+    def _cut(self, text: str, own: Rows[Span]) -> Iterator[str]:
+        """The pieces of a text, one behind the other."""
+        at = 0
+        for start, end in own if self._apart else ():
+            written = text[start:end]
+            known = self._own.get(written) or self._note(written)
+            if known.inner and start >= at:
+                yield from self._between(text[at : start + known.start])
+                yield known.inner
+                at = start + known.end
+        yield from self._between(text[at:])
+
+    def _note(self, written: str) -> _Own:
+        """What the template writes in one place, cut once for all rows."""
+        controls = [match.span() for match in self._added.finditer(written)]
+        start, end = (controls[0][0], controls[-1][1]) if controls else (0, 0)
+        known = self._own[written] = _Own(start, end, written[start:end])
+        self._inner[known.inner] = list(self._between(known.inner))
+        self._size += len(written)
+        return known
+
+    def _between(self, text: str) -> Iterator[str]:
+        """The pieces of a text of which nothing is known."""
+        for piece in self._added.split(text) if text else ():
             if self._lines and "\n\n" in piece:
                 *before, last = _EMPTY_LINE.split(piece)
-                pieces += [f"{part}\n\n" for part in before]
-                pieces.append(last)
+                yield from (f"{part}\n\n" for part in before)
+                yield last
             elif piece:
-                pieces.append(piece)
-        return pieces
+                yield piece
 
 
 def _joined(pieces: list[Any]) -> Any:
-    import numpy as np
-
     if not pieces:
         return np.zeros(0, np.int32)
     return None if any(piece is None for piece in pieces) else np.concatenate(pieces)
+
+
+def _stand_apart(tokens: list[str]) -> bool:
+    """Whether each of the tokens is found in a text whatever stands around it, and in a part of the text that holds it.
+
+    So it is where none is the beginning of another, and what they begin with stands within none.
+    """
+    begin = {token[:1] for token in tokens}
+    return begin.isdisjoint("".join(token[1:] for token in tokens)) and not any(
+        longer.startswith(token) for token, longer in pairwise(sorted(tokens))
+    )
 
 
 def _pre_tokenizers(rust: Any) -> list[dict[str, Any]] | None:

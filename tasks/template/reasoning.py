@@ -25,13 +25,13 @@ class ReasoningAudit:
 
         `trained`: by that number, the texts with a loss; see `trained_texts`.
         """
-        last = max((number for number, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
         fates = {}
         for number in wanted:
             split = self._reader.of_message(messages[number])
             if split.reasoning:
                 whole = _stands(split, trained.get(number, ""))
-                fates[number] = TRAINED if whole else LAST if number == last else EARLIER
+                followed = any(message["role"] == "assistant" for message in messages[number + 1 :])
+                fates[number] = TRAINED if whole else EARLIER if followed else LAST
         return fates
 
     def is_reshaped(self, slot: Slot, message: Message, text: str) -> bool:

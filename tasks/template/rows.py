@@ -141,11 +141,12 @@ class Templater:
     def _dialogue(self, plan: Plan, messages: list[Message], weight: float | None) -> None:
         if weight == 0:
             messages = [{**message, "weight": 0} for message in messages]
-        answers = [message for message in messages if message["role"] == "assistant"]
-        if answers and all(message.get("weight") == 0 for message in answers):
-            plan.notes["untrained"] += 1
-        if any(message.get("weight") not in (None, 0, 1) for message in messages):
-            plan.notes["weight"] += 1
+        if any("weight" in message for message in messages):
+            answers = [message for message in messages if message["role"] == "assistant"]
+            if answers and all(message.get("weight") == 0 for message in answers):
+                plan.notes["untrained"] += 1
+            if any(message.get("weight") not in (None, 0, 1) for message in messages):
+                plan.notes["weight"] += 1
         plan.messages = messages
         if self.settings.turns == "together":
             plan.dialogues.append(self.dialogue_renderer.render(messages, plan.tools))

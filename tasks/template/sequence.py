@@ -66,7 +66,8 @@ class Sequence:
 def sequences(encoder: Encoder, dialogues: Rows[RenderedDialogue], stops: set[int]) -> list[Sequence]:
     """The dialogues as tokens, with what is wrong with them added to what was known."""
     results, muted, unproved = [], [], _DecodingCheck()
-    for dialogue, read in zip(dialogues, encoder.read_alike([dialogue.text for dialogue in dialogues]), strict=True):
+    reads = encoder.read_alike([dialogue.text for dialogue in dialogues], [dialogue.own for dialogue in dialogues])
+    for dialogue, read in zip(dialogues, reads, strict=True):
         problems = Counter(dialogue.problems) if dialogue.problems else Counter()
         if not encoder.controls_allowed(read, dialogue.own, dialogue.spoken):
             read = encoder.read_quoted(dialogue.text, dialogue.own, dialogue.spoken)

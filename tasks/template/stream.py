@@ -2,14 +2,19 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from zlib import crc32
 
 from tasks.engine.chosen import Engine
-from tasks.template.arrow import Batch, alone, ids, joined
+from tasks.template.arrow import Batch, alone, ids, joined, size
 from tasks.template.outcome import Outcome
 
 PART, MOST = 32, 64
-"""Rows of a part, on average and at most: many enough to be worth the way to a process, few enough to end together."""
+"""Rows of a part, on average and at most."""
+
+TOGETHER, LARGE = 4, 2**20
+"""Parts that go to a process together, fewer where their rows have so many bytes: enough to be worth the way, and few
+enough for all processes to end together, and for the memory."""
 
 
 def stream(work: Callable[[Batch], list[Outcome]], batches: Iterable[Batch], engine: Engine) -> Iterator[list[Outcome]]:
@@ -34,12 +39,29 @@ def stream(work: Callable[[Batch], list[Outcome]], batches: Iterable[Batch], eng
             yield alone(rest)
 
     outcomes: list[Outcome] = []
-    for outcomes_of_part in engine.ordered(work, parts()):
-        outcomes += outcomes_of_part
+    for outcomes_of_parts in engine.ordered(partial(_each, work), _together(parts())):
+        outcomes += outcomes_of_parts
         while lengths and len(outcomes) >= lengths[0]:
             whole = lengths.popleft()
             yield outcomes[:whole]
             outcomes = outcomes[whole:]
+
+
+def _together(parts: Iterable[Batch]) -> Iterator[list[Batch]]:
+    """The parts, some at a time."""
+    some: list[Batch] = []
+    for part in parts:
+        some.append(part)
+        if len(some) == TOGETHER or sum(map(size, some)) >= LARGE:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _each(work: Callable[[Batch], list[Outcome]], parts: list[Batch]) -> list[Outcome]:
+    """What becomes of each row of each part."""
+    return [outcome for part in parts for outcome in work(part)]
 
 
 def _ends(names: list[str]) -> Iterator[int]:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -32,7 +33,7 @@ def failing(number: int) -> int:
 
 
 def ending(number: int) -> int:
-    if number == 5:
+    if number >= 5 and parent_process():
         os.kill(os.getpid(), signal.SIGKILL)
     return number
 
@@ -42,7 +43,20 @@ def test_what_comes_out_is_in_the_order_of_what_went_in(processes: int) -> None:
     results = list(ordered(paired, range(40), processes))
     assert [number for number, _ in results] == list(range(40))
     others = {process for _, process in results} - {os.getpid()}
-    assert (len(others) > 0) == (processes > 1) and len(others) <= processes
+    assert (len(others) > 0) == (processes > 1) and len(others) < processes
+
+
+def test_this_process_works_as_well_while_the_others_have_enough_to_do() -> None:
+    worked = get_context("fork").Event()
+
+    def work(number: int) -> int:
+        if parent_process():
+            assert worked.wait(60)
+        else:
+            worked.set()
+        return os.getpid()
+
+    assert len(set(ordered(work, range(40), 2))) == 2
 
 
 def test_few_items_start_no_process() -> None:

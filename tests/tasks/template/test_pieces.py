@@ -42,7 +42,7 @@ def tokenizer(pattern: str, normalized: bool = False, **added: bool) -> Any:
 
 
 def of_pieces(rust: Any, text: str) -> list[int] | None:
-    (ids,) = PieceEncoder(rust, TokenBytes(rust)).encode([text], nullcontext())
+    (ids,) = PieceEncoder(rust, TokenBytes(rust)).encode([text], [()], nullcontext())
     return None if ids is None else list(ids.tolist())
 
 
@@ -72,7 +72,7 @@ def test_what_dialogues_share_is_encoded_once() -> None:
 
     encoder = PieceEncoder(Counting(), TokenBytes(rust))
     for question in ("one", "two"):
-        encoder.encode([f"<|e|>tools\n\n{{}}\n\n{question}<|end|>"], nullcontext())
+        encoder.encode([f"<|e|>tools\n\n{{}}\n\n{question}<|end|>"], [()], nullcontext())
     assert calls == [["<|e|>", "tools\n\n", "{}\n\n", "one", "<|end|>"], ["two"]]
 
 
