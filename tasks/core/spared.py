@@ -1,6 +1,6 @@
-"""Imported for what it does: calls the functions of `tasks.core.imports` before any other import.
+"""Imported for what it does: heavy imports after it do less, by the functions of `tasks.core.imports`.
 
-A server from which processes are forked imports modules by their names, and calls nothing.
+A stage imports it, and so does the server from which `tasks.models.reload` forks, which can call no function.
 """
 
 from tasks.core.imports import collect_seldom, spare_transformers
