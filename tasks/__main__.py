@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.fixed import FIXED
-from tasks.core.imports import collect_seldom, spare_transformers, without_torch
+from tasks.core.imports import without_torch
 from tasks.core.library_warnings import tell_warnings
 from tasks.stages import names, stage
 
@@ -32,10 +32,9 @@ def main(arguments: list[str]) -> int:
         os.environ.update(FIXED)
         os.execv(sys.executable, [sys.executable, "-m", "tasks", *arguments])  # the hash seed is read at start only
     _end_with_parent()
-    collect_seldom()
-    spare_transformers()
     tell_warnings()
     # not twice, before and after the new start
+    import tasks.core.spared  # noqa: F401  # before any heavy import
     from tasks.core.paths import PATHS
     from tasks.core.reporting import guarded
     from tasks.core.temporary import inherited, temporary_files

@@ -100,7 +100,8 @@ def exports(names: list[str]) -> tuple[list[str], list[str], dict[str, Path]]:
     """What to set, which stages to run, and the folder of each format: of ollama `export.formats=[ollama]`,
     `export@ollama` and data/exported/ollama. Raises `SettingsError` for a format that there is not."""
     from flows.params.model import model
-    from tasks.core.settings import PARAMS, hint, load
+    from tasks.core.settings import PARAMS, load
+    from tasks.named.choices import hint
     from tasks.export.settings import FORMATS as KNOWN
     from tasks.quantize.schemes import SCHEMES
 

@@ -23,6 +23,7 @@ from tasks.models import start
 from tasks.models.adapter_files import training_record
 from tasks.models.compact import widen_trained
 from tasks.models.loading import grow
+from tasks.models.private_peft import scale_between
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
 from tasks.training import checkpoints, distributed, loop, sharding, usage
@@ -141,6 +142,7 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
     tuned = PeftModel.from_pretrained(model, paths.fitted, is_trainable=True)
     tuned.peft_config["default"].base_model_name_or_path = model.name_or_path  # peft asks the hub at each checkpoint
     widen_trained(tuned)
+    scale_between(tuned)
     return tuned, tuning
 
 

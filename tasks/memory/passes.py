@@ -6,6 +6,7 @@
 Shapes: `B` lines of a batch, `T` tokens of a line, `K` labelled positions of a line, `H` hidden size, `V` vocabulary.
 """
 
+import math
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +18,13 @@ from tasks.memory.private_torch import LiveBytes
 from tasks.memory.skeleton import Skeleton
 from tasks.memory.tensors import blocks_of
 from tasks.models.private_transformers import experts_on_paper
-from tasks.training.lines import lines as lines_of
+from tasks.training import row_attention
+from tasks.training.lines import DENSE
 from tasks.training.methods import METHODS
 from tasks.training.settings import Batched
 
 TILE_TOKENS, TILE_WIDTH = 4096, 32768
 """Logits that trl 1.16 makes at one time where it computes the loss in tiles: tokens, and entries of the vocabulary."""
-
-DENSE = 4096
-"""Tokens up to which rows stand one after the other; see `tasks.training.padding`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,9 @@ class Batch:
     """Whether the loss is computed in tiles, without the logits of all positions at one time."""
     scores: bool = False
     """Whether a number is made of a line, and no logits."""
+    rows: tuple[int, ...] = ()
+    """Tokens of each row of the line, where attention goes over one at a time, if the model can; see
+    `tasks.training.row_attention`. Otherwise `masked` holds."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _forward(skeleton: Skeleton, batch: Batch, cached: bool = True) -> Any:
 def _loss(model: Any, batch: Batch, tile_type: Any) -> Any:
     lines, tokens = batch.lines, batch.tokens
     inputs: dict[str, Any] = {"input_ids": torch.zeros(lines, tokens, dtype=torch.long)}  # (B, T)
-    if batch.masked:
+    if not (batch.rows and row_attention.use(model, batch.rows)) and batch.masked:
         inputs["attention_mask"] = torch.ones(lines, 1, tokens, tokens, dtype=torch.bool)
     inputs["position_ids"] = torch.arange(tokens).expand(lines, tokens)
     if batch.scores:
@@ -194,12 +196,26 @@ def _loss(model: Any, batch: Batch, tile_type: Any) -> Any:
 def batch_of(settings: Batched, longest: int, labelled: int, *, packed: bool, card: bool) -> Batch:
     """The batch with the most tokens that training by `settings` makes of rows, or packs, of `longest` tokens.
 
-    `labelled`: positions with a loss in the longest one. `card`: it goes through a graphics card.
+    `labelled`: positions with a loss in the longest one. `card`: it goes through a graphics card; on a processor the
+    rows of a batch share one line.
     """
-    lines = settings.batch_size
-    alone = settings.padding_free is True or (settings.padding_free == "auto" and longest * lines <= DENSE)
-    if not packed and alone and lines > 1 and METHODS[getattr(settings, "method", "full")].side_by_side:
-        shared = 1 if card else len(lines_of([longest] * lines))
-        rows = -(-lines // shared)  # of a line
-        return Batch(shared, longest * rows, labelled * rows, masked=True, tiled=card)
-    return Batch(lines, longest, labelled, masked=packed, tiled=card)
+    count = settings.batch_size
+    dense = card and longest * count > DENSE
+    alone = settings.padding_free is True or (settings.padding_free == "auto" and not dense)
+    together = alone and count > 1 and METHODS[getattr(settings, "method", "full")].side_by_side
+    if (packed and card) or not (packed or together):
+        return Batch(count, longest, labelled, masked=packed, tiled=card)
+    rows = () if card else unlike(longest) * count if packed else (longest,) * count
+    return Batch(1, longest * count, labelled * count, masked=True, tiled=card, rows=rows)
+
+
+def unlike(tokens: int) -> tuple[int, ...]:
+    """Rows of a pack of so many `tokens` that are filled up by the most where they go through attention side by side.
+
+    >>> unlike(80)
+    (10, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7)
+    """
+    longest = max(1, tokens // 8)
+    shorter = max(1, math.ceil(row_attention.ALIKE * longest))
+    count, rest = divmod(tokens - longest, shorter)
+    return (longest, *(shorter,) * count, *((rest,) if rest else ()))

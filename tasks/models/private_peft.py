@@ -3,7 +3,9 @@
 Nothing of peft is imported before a function is called.
 """
 
+import math
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 
@@ -27,6 +29,39 @@ def lora_linear() -> Any:
     from peft.tuners.lora.layer import Linear
 
     return Linear
+
+
+def scale_between(model: Any) -> None:
+    """Have LoRA on linear layers of `model` scale what its A gives, a few numbers a token, instead of what B gives.
+
+    peft goes over all that a layer gives to scale it, forward and backward. A product with a power of two is exact, so
+    by such a scale every number stays what it was; layers with another one, or a bias on B, are left to peft.
+    """
+    for layer in model.modules():
+        if type(layer) is lora_linear() and all(math.frexp(scale)[0] == 0.5 for scale in layer.scaling.values()):
+            if any(part.bias is not None for part in layer.lora_B.values()):
+                continue
+            layer.__class__ = _scaling_between()
+
+
+@cache
+def _scaling_between() -> Any:
+    """`lora_linear` with a forward pass as `scale_between` says, where nothing but plain LoRA goes on."""
+
+    class ScalingBetween(lora_linear()):  # type: ignore[misc]
+        """Its state, its files and its merging are peft's."""
+
+        def forward(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+            plain = not (args or kwargs or self.disable_adapters or self.merged or self.lora_variant)
+            adapters = [name for name in self.active_adapters if name in self.lora_A]
+            if not plain or len(adapters) != 1:
+                return super().forward(x, *args, **kwargs)
+            (name,) = adapters
+            result, first = self.base_layer(x), self.lora_A[name]
+            inner = first(self.lora_dropout[name](self._cast_input_dtype(x, first.weight.dtype)))
+            return (result + self.lora_B[name](inner * self.scaling[name])).to(result.dtype)
+
+    return ScalingBetween
 
 
 def parameter_wrappers(module: Any) -> Iterator[Any]:

@@ -20,7 +20,12 @@ from tasks.core.errors import CheckFailed, MachineError
 if TYPE_CHECKING:
     import torch
 
-LIBRARIES = ["transformers.models.auto.modeling_auto", "transformers.modeling_utils", "tasks.models.equivalence"]
+LIBRARIES = [
+    "tasks.core.spared",
+    "transformers.models.auto.modeling_auto",
+    "transformers.modeling_utils",
+    "tasks.models.equivalence",
+]
 """What the server of processes imports once, so that each of them begins with it and with nothing else."""
 
 METHOD = "forkserver"

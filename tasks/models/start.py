@@ -10,7 +10,7 @@ from tasks.core.paths import PATHS, Paths
 from tasks.models.adapter_files import CONFIG, adapter_config, training_record
 from tasks.models.compact import shown_wide, widen_trained
 from tasks.models.origin import check_origin
-from tasks.models.private_peft import adapter_keys
+from tasks.models.private_peft import adapter_keys, scale_between
 from tasks.models.record import base_folder, base_record
 from tasks.models.skeleton import configured_base
 from tasks.named.names import inside
@@ -107,6 +107,7 @@ def load(what: str, settings: Tuning, name: str, model: Any, paths: Paths, grown
             "put an adapter of this base there."
         )
     widen_trained(tuned)
+    scale_between(tuned)
     return tuned
 
 

@@ -16,6 +16,7 @@ from tasks.core.paths import PATHS
 from tasks.models.classes import beside_text
 from tasks.models.compact import shown_wide, widen_trained
 from tasks.models.loading import keep_packing
+from tasks.models.private_peft import scale_between
 from tasks.named.choices import hint
 from tasks.training.coverage import check_low_bits
 from tasks.training.embeddings import check_embeddings, train_embeddings
@@ -116,6 +117,7 @@ def attach(
         reason = " ".join(str(error).split())
         raise SettingsError(f"{PATHS.params}: {what}.{key} does not fit the base: {reason}") from None
     widen_trained(tuned)
+    scale_between(tuned)
     if settings.method == "eva":
         _initialize_eva(what, tuned, rows)
     if METHODS[settings.method].plain:

@@ -40,6 +40,10 @@ class Passes:
             return max(self.most - self.one, 0) // (self.count - 1)
         return max(self.most - gradients, 0)
 
+    def of(self, items: int, gradients: int) -> int:
+        """What so many items take, with `gradients` bytes that do not grow."""
+        return self.most + self.each(gradients) * (items - self.count)
+
 
 @dataclass(frozen=True)
 class KeptPasses:

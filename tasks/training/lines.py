@@ -10,6 +10,9 @@ LINE = 256
 """Tokens of a line, about. Of shorter ones more positions have a loss in one line or another, and cost a row of logits
 in each; of 1,400 tokens in one line, two fifths of a training's time were attention between rows, all of it masked."""
 
+DENSE = 4096
+"""Tokens of a batch up to which attention over all of it, most of it masked, costs less than padding of short rows."""
+
 
 def lines(lengths: Sequence[int]) -> list[list[int]]:
     """Rows of so many tokens as lines of about the same length each: the rows of each line, by their index.

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ from tasks.training.sharding import is_shared, local, lowest, put_back
 from tasks.training.tuning_settings import Tuning
 from tasks.training.usage import Amounts, Usage
 from tasks.training.zero import not_shared_yet
+
+ROOM = 2
+"""Times what a batch takes by a pass of one item that have to be available for no larger pass to be tried."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,8 @@ def measure(
 ) -> MemoryEstimate:
     """What `trainer` will need for batches of `at_once` items; measured on passes forward and back, with no trace left.
 
-    `forward` makes a loss of so many items, each as long as the longest. First one goes, then as many as fit twice into
-    the memory that is there; what more would take is extrapolated. No pass goes where `kept` has as many.
+    `forward` makes a loss of so many items, each as long as the longest. First one goes, then as many as are
+    `_wanted`; what more would take is extrapolated. No pass goes where `kept` has as many.
     """
     model = trainer.model
     beside = tuple(getattr(trainer, "beside", ()))
@@ -74,41 +78,48 @@ def measure(
     gradients = sum(local(value).numel() * value.element_size() for value in trained)
     if trainer.args.gradient_checkpointing:  # as trainer.train() does
         model.activation_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
-    loaded = in_use()
+    loaded, optimizer = in_use(), round(held * weights)
+    wanted = partial(_wanted, at_once, gradients, optimizer)
     passes = kept.load() if kept else None
-    if passes and passes.count >= _countable(passes.one, at_once):
+    if passes and passes.count >= wanted(passes):
         reset_peak()  # what is taken from here on is the training's
     else:
         with not_shared_yet(settings, model):
-            passes = _try_passes(trainer, forward, at_once, loaded)
+            passes = _try_passes(trainer, forward, wanted, loaded)
         if kept:
             kept.save(passes)
-    most = passes.most + passes.each(gradients) * (at_once - passes.count)
+    most = passes.of(at_once, gradients)
     step = gradients + 2 * max(value.numel() * value.element_size() for value in trained)  # of Adam on one tensor
     peak = max(most, step, saved)  # a copy of what is saved is made, when there are no gradients any more
     buckets = gradients if trainer.args.world_size > 1 and not shared else 0  # in which processes exchange them
     return MemoryEstimate(
         loaded=loaded,
         gradients=gradients,
-        optimizer=round(held * weights),
+        optimizer=optimizer,
         activations=peak - gradients + buckets,
         disk=round((checkpoints + 1) * saved + checkpoints * held * weights),
     )
 
 
-def _try_passes(trainer: Any, forward: Callable[[int], Any], at_once: int, loaded: int) -> Passes:
-    """What a pass of one item takes besides what is `loaded`, and one of as many as shall be tried."""
-    one = most = measure_pass(trainer, forward, 1) - loaded
-    count = _countable(one, at_once)
+def _try_passes(trainer: Any, forward: Callable[[int], Any], wanted: Callable[[Passes], int], loaded: int) -> Passes:
+    """What a pass of one item takes besides what is `loaded`, and one of as many as are `wanted` after it."""
+    one = measure_pass(trainer, forward, 1) - loaded
+    passes = Passes(one, one, 1)
+    count = wanted(passes)
     count = lowest(count) if is_shared(trainer.model) else count  # all make the same passes
-    if count > 1:
-        most = measure_pass(trainer, forward, count) - loaded
-    return Passes(one, most, count)
+    return Passes(one, measure_pass(trainer, forward, count) - loaded, count) if count > 1 else passes
 
 
-def _countable(one: int, at_once: int) -> int:
-    """How many of `at_once` items fit twice into the memory that is there, where `one` takes so many bytes."""
-    return min(at_once, max(1, available() // 2 // max(one, 1)))
+def _wanted(at_once: int, gradients: int, optimizer: int, passes: Passes) -> int:
+    """How many of `at_once` items have to be tried, after `passes`: as many as fit twice into the memory that is there.
+
+    No more on a processor where the whole batch has room by what was tried: nothing would be decided by it. On a card
+    rows of a line are kept apart by a mask, which grows with the square of the batch.
+    """
+    free = available()
+    if not torch.cuda.is_available() and ROOM * (optimizer + passes.of(at_once, gradients)) <= free:
+        return passes.count
+    return min(at_once, max(1, free // 2 // max(passes.one, 1)))
 
 
 def measure_pass(trainer: Any, forward: Callable[[int], Any], count: int) -> int:

@@ -12,12 +12,9 @@ import torch
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from tasks.core.errors import CheckFailed
-from tasks.training import row_attention
+from tasks.training import lines, row_attention
 from tasks.training.settings import Batched
 from tasks.training.sharding import put_back
-
-DENSE = 4096
-"""Tokens of a batch up to which attention over all of it costs less than padding short rows would."""
 
 PROBE = 64
 """Tokens of each of two rows that are compared alone and side by side."""
@@ -38,14 +35,15 @@ def use_padding_free(what: str, settings: Batched, model: Any, rows: Any, *forms
     """The first of `forms` (else the flat one) by which batches of `rows` go without padding; None: they are padded.
 
     `settings.padding_free` says whether, or leaves it to what is measured: a form is one in which `model` keeps rows
-    apart. Raises `CheckFailed` where it is asked for and there is none: recurrent models mix rows, silently.
+    apart, and of long rows one in which nothing is computed between them. Raises `CheckFailed` where it is asked for
+    and there is none: recurrent models mix rows, silently.
     """
     if settings.padding_free is False or getattr(settings, "neftune", None):
         return None  # NEFTune's noise is by the tokens of a line
     if settings.padding_free == "auto":
         longest = pc.max(pc.list_value_length(rows.data.column("input_ids"))).as_py() or 0
-        if longest * settings.batch_size > DENSE:
-            return None
+        if longest * settings.batch_size > lines.DENSE:
+            return first_apart(model, rows)
     form = first_apart(model, rows, *(forms or [FLAT_COLLATOR]))
     if form is None and settings.padding_free != "auto":
         raise CheckFailed(

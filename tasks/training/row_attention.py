@@ -12,6 +12,7 @@ Shapes: `T` tokens of a line, `N` rows of a bundle, `L` tokens of its longest ro
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -47,19 +48,21 @@ class RowMask:
     bundles: tuple[Bundle, ...]
 
 
-def use(model: Any) -> bool:
+def use(model: Any, lengths: tuple[int, ...] = ()) -> bool:
     """Have `model` compute attention row by row where rows share a line; whether it can.
 
     It can where it is on a processor, and computes attention by PyTorch's own function, exchangeably. Batches of
-    another form than one line of rows have the attention that they had.
+    another form than one line of rows have the attention that they had. `lengths`: the tokens of each row of every
+    line, for a model of tensors without numbers, whose positions do not tell where rows begin.
     """
     if next(model.parameters()).device.type != "cpu" or not hasattr(model, "config") or attention(model) != "sdpa":
         return False
     from transformers import AttentionInterface, AttentionMaskInterface
 
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, mask)
-    return choose_attention(model, NAME)
+    name = f"{NAME}_on_paper" if lengths else NAME
+    AttentionInterface.register(name, attend)
+    AttentionMaskInterface.register(name, partial(_mask_on_paper, lengths) if lengths else mask)
+    return choose_attention(model, name)
 
 
 def leave(model: Any) -> None:
@@ -87,6 +90,17 @@ def mask(**given: Any) -> Any:
     return RowMask(lengths, tuple(_bundle(rows, starts, lengths, sees) for rows in bundled(lengths)))
 
 
+def _mask_on_paper(lengths: tuple[int, ...], **given: Any) -> RowMask:
+    """The mask of rows with `lengths` tokens, as far as it takes memory; `given`: see `mask`."""
+    window = given.get("local_size") or max(lengths)
+    bundles = []
+    for rows in bundled(lengths):
+        longest = lengths[rows[0]]
+        seen = torch.ones(1, 1, longest, longest, dtype=torch.bool) if longest > window else None
+        bundles.append(Bundle(rows, _sizes(rows, lengths), seen))
+    return RowMask(lengths, tuple(bundles))
+
+
 def bundled(lengths: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Rows of so many tokens as bundles of about the same length each, the longest first; rows by their index.
 
@@ -108,8 +122,12 @@ def _bundle(rows: tuple[int, ...], starts: list[int], lengths: tuple[int, ...], 
     places = torch.arange(starts[rows[0]], starts[rows[0]] + longest)
     seen = _sees(sees, places[:, None], places[None])  # (L, L)
     causal = torch.equal(seen, torch.ones_like(seen).tril())
-    sizes = tuple(size for row in rows for size in (lengths[row], longest - lengths[row]))
-    return Bundle(rows, sizes, None if causal else seen[None, None])
+    return Bundle(rows, _sizes(rows, lengths), None if causal else seen[None, None])
+
+
+def _sizes(rows: tuple[int, ...], lengths: tuple[int, ...]) -> tuple[int, ...]:
+    """Of each of `rows`, the longest first, its tokens and the filling behind it, in turn."""
+    return tuple(size for row in rows for size in (lengths[row], lengths[rows[0]] - lengths[row]))
 
 
 def _sees(sees: Callable[..., Any], queries: Any, keys: Any) -> Any:

@@ -112,8 +112,8 @@ class Batched(Optimization):
     padding_free: bool | Literal["auto"] = "auto"
     """Concatenate the rows of a batch, separated by position ids, instead of padding each to the longest. The gradients
     are the same, and no padding is computed; on a CPU, attention goes over one row at a time where the base allows it.
-    auto: if batch_size times the longest row is at most 4,096 tokens (beyond that, attention over the whole batch costs
-    more) and a measurement shows that the base keeps rows separate."""
+    auto: if a measurement shows that the base keeps rows separate; where masks do that, which cost attention over the
+    whole batch, only if batch_size times the longest row is at most 4,096 tokens."""
     group_by_length: bool = False
     """Put rows of similar length into one batch: less padding, but less random batches. Only for rows that are not
     packed, and useful only if batches are padded (see `padding_free`)."""

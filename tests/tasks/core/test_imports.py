@@ -1,4 +1,4 @@
-"""transformers loads with less, and with the same functions."""
+"""transformers loads with less, and with the same functions; so does the server from which processes are forked."""
 
 import subprocess
 import sys
@@ -7,10 +7,12 @@ from tests.flows.project import ROOT
 
 PROGRAM = """
 import functools, sys
+from tasks.models.reload import LIBRARIES
+cache = functools.lru_cache
+for name in LIBRARIES:
+    __import__(name)
 from tasks.core.imports import spare_transformers
 spare_transformers()
-spare_transformers()
-cache = functools.lru_cache
 from transformers.models.llama.modeling_llama import LlamaForCausalLM
 from transformers.utils import import_utils
 assert not [name for name in sys.modules if name.split(".")[0] == "scipy"]

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tasks.memory.passes import Batch
+from tasks.memory.passes import Batch, batch_of, unlike
 from tasks.memory.price import price
-from tasks.training.settings import Optimization
+from tasks.training.settings import Batched, Optimization
 from tasks.training.tuning_settings import LoRA, Tuning
 
 
@@ -68,6 +68,29 @@ def test_the_need_grows_with_the_batch_and_shrinks_with_checkpointing() -> None:
 
     assert activations(8) == pytest.approx(2 * activations(4), rel=0.1)
     assert activations(8, gradient_checkpointing=True) < activations(8) / 2
+
+
+def test_attention_over_one_row_at_a_time_grows_with_the_line_and_not_with_its_square() -> None:
+    def activations(tokens: int, rows: tuple[int, ...]) -> int:
+        batch = Batch(1, tokens, 32, masked=True, rows=rows)
+        return price(
+            "train", llama(2), Tuning(method="lora"), Optimization(), batch, bfloat16=False, card=False
+        ).activations
+
+    short, long = (activations(tokens, unlike(tokens)) for tokens in (512, 1024))
+    assert long == pytest.approx(2 * short, rel=0.1)
+    assert activations(1024, ()) > long + 1024**2 * 4, "a mask of numbers"
+    assert activations(1024, (256,) * 4) < long, "rows that are as long as each other are not filled up"
+
+
+def test_on_a_processor_the_rows_of_a_batch_share_one_line() -> None:
+    settings = Batched(batch_size=4)
+    rows = batch_of(settings, 2000, 50, packed=False, card=False)
+    assert (rows.lines, rows.tokens, rows.labelled, rows.rows) == (1, 8000, 200, (2000,) * 4)
+    assert batch_of(settings, 2000, 50, packed=False, card=True) == Batch(4, 2000, 50, tiled=True)
+    packs = batch_of(settings, 80, 50, packed=True, card=False)
+    assert packs.rows == (10, *(7,) * 10) * 4
+    assert sum(unlike(83)) == 83
 
 
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False")

@@ -109,26 +109,29 @@ def test_a_training_like_an_earlier_one_tries_no_pass(tmp_path: Path, monkeypatc
     monkeypatch.setattr(memory_estimate, "in_use", lambda: before)
     settings = SMALL.model_copy(update={"steps": 2})
     needed = []
-    cases: list[tuple[dict[str, Any], list[int]]] = [
-        ({}, [1, 4]),
-        ({"learning_rate": 0.02, "steps": 3, "seed": 9}, []),
-        ({"batch_size": 2}, [1, 2]),
-        ({"lora": LoRA(r=2)}, [1, 4]),
-        ({}, []),
+    cases: list[tuple[dict[str, Any], int, list[int]]] = [
+        ({}, 2**30, [1]),
+        ({"learning_rate": 0.02, "steps": 3, "seed": 9}, 2**30, []),
+        ({"batch_size": 2}, 2**30, [1]),
+        ({"lora": LoRA(r=2)}, 2**30, [1]),
+        ({}, 2**30, []),
+        ({}, 12 * 2**20, [1, 3]),
+        ({}, 2**30, []),
     ]
-    for changed, passes in cases:
+    for changed, free, passes in cases:
         tried.clear()
+        monkeypatch.setattr(memory_estimate, "available", lambda free=free: free)
         run.tune(settings.model_copy(update=changed), paths)
-        assert tried == passes, changed
+        assert tried == passes, (changed, free)
         needed.append(usage.load(paths, "train")["foretold"]["memory"])
-    assert needed[0] == needed[1] == needed[4]
-    assert needed[2] == needed[0] - 2 * 2**20
+    assert needed[0] == needed[1] == needed[4] > needed[2]
+    assert needed[5] == needed[6] < needed[0], "by the larger pass an item more takes 1 MiB, by the smaller one all 2"
     file = usage.passes_file(paths, "train")
     for text in ("", "[", '{"key": 1}', file.read_text().replace('"most": ', '"most": -')):
         file.write_text(text)
         tried.clear()
         run.tune(settings, paths)
-        assert tried == [1, 4]
+        assert tried == [1]
 
 
 def test_kept_passes_of_fewer_items_than_fit_now_are_not_enough(tmp_path: Path) -> None:
@@ -140,5 +143,7 @@ def test_kept_passes_of_fewer_items_than_fit_now_are_not_enough(tmp_path: Path) 
     assert kept.load() == Passes(10, 40, 4)
     assert Passes(10, 40, 4).each(gradients=5) == 10
     assert Passes(10, 10, 1).each(gradients=4) == 6
+    assert Passes(10, 40, 4).of(6, gradients=5) == 60
+    assert Passes(10, 10, 1).of(3, gradients=4) == 22
     KeptPasses(kept.file, "one more").save(Passes(1, 1, 1))
     assert kept.load() is None, "the oldest goes"

@@ -12,7 +12,7 @@ from tasks.models.loading import load_model
 from tasks.models.record import base_folder
 from tasks.rows.canonical import IGNORED
 from tasks.template import stage as template
-from tasks.training import padding, rows, trainer
+from tasks.training import padding, row_attention, rows, trainer
 from tasks.training.packs import LinesCollator
 from tasks.training.settings import Batched
 from tests.tasks import tiny
@@ -91,12 +91,18 @@ def test_a_batch_on_lines_is_the_batch_on_one_line(project: Paths, monkeypatch: 
     assert (gradients[1] - gradients[0]).norm() < 1e-5 * gradients[0].norm()
 
 
-def test_auto_is_for_short_rows_of_models_that_keep_them_apart(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_for_models_that_keep_rows_apart_and_for_short_rows_if_by_masks(
+    project: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train = rows.load(project.templated / "train.arrow")
     model = load_model(base_folder(project))
     assert padding.use_padding_free("train", SMALL, model, train)
     assert not padding.use_padding_free("train", SMALL, recurrent(model.config.vocab_size), train)
-    monkeypatch.setattr(padding, "DENSE", 1)
+    monkeypatch.setattr("tasks.training.lines.DENSE", 1)
+    row_attention.leave(model)
+    assert padding.use_padding_free("train", SMALL, model, train) is padding.FLAT_COLLATOR
+    row_attention.leave(model)
+    monkeypatch.setattr(row_attention, "use", lambda model: False)
     assert not padding.use_padding_free("train", SMALL, model, train)
 
 
