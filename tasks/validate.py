@@ -50,10 +50,10 @@ def main(wanted: list[str]) -> int:
 
 def _refusals(asked: set[str]) -> Iterator[TemperError]:
     """What stages would refuse of the base: of the one that is there, or of the one that a seed will become."""
-    from tasks.rehearsal import combined, guiding
+    from tasks.rehearsal import combined, engines, guiding
     from tasks.rehearsal.sections import raised
 
-    for check in (*guiding.checks(asked), *combined.checks(asked)):
+    for check in (*guiding.checks(asked), *combined.checks(asked), *engines.checks(asked)):
         yield from raised(check)
     if "base" not in asked:
         return

@@ -25,7 +25,10 @@ EXTRAS = [
 """Packages that may be missing; a module of theirs has the start of the name."""
 OURS = {"benchmarks", "flows", "tasks", "temper", "tests"}
 PEERS = {
-    "tasks": {"conversion"},  # in tasks/models/gguf/converter.zip
+    "tasks": {
+        "conversion",  # in tasks/models/gguf/converter.zip
+        "vllm",  # of users with a card; it pins libraries of its own
+    },
     "benchmarks": {
         *("datasketch", "datatrove", "duckdb", "FastSketchLSH", "gaoya", "polars", "rensa"),
         *("datafog", "detect_secrets", "presidio_analyzer", "scrubadub", "tldextract"),

@@ -101,8 +101,8 @@ def exports(names: list[str]) -> tuple[list[str], list[str], dict[str, Path]]:
     `export@ollama` and data/exported/ollama. Raises `SettingsError` for a format that there is not."""
     from flows.params.model import model
     from tasks.core.settings import PARAMS, load
-    from tasks.named.choices import hint
     from tasks.export.settings import FORMATS as KNOWN
+    from tasks.named.choices import hint
     from tasks.quantize.schemes import SCHEMES
 
     params = load(model(), Path(PARAMS))

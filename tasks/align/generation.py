@@ -4,35 +4,26 @@ What trl 1.16 does with it: before each round of answers the weights go to the e
 engine answers the prompts' token ids, and says how likely each token was to it.
 """
 
-import importlib.metadata
-import re
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.core.errors import MachineError, SettingsError
-from tasks.core.paths import PATHS, Paths
-from tasks.core.settings import read
+from tasks.core.paths import PATHS
+from tasks.models.for_vllm import UNMERGED, machine_problems, vocabularies
 from tasks.training.methods import METHODS
 from tasks.training.tuning_settings import Tuning
 
 if TYPE_CHECKING:
     from tasks.align.settings import Settings
 
-OLDEST, NEWEST = "0.22.0", "0.31.0"
-"""Versions of vLLM that trl 1.16 knows (`trl.import_utils.is_vllm_available`)."""
+NEWEST = "0.31.0"
+"""The last version of vLLM that trl 1.16 knows (`trl.import_utils.is_vllm_available`)."""
 
 PATIENCE = 5.0
 """Seconds that a server may take to answer a question about itself."""
 
-GPU = "gpu"
-"""The queue that stages with a card go to, where it is among those of infra/stages.yaml."""
-
 KEY = "align.generation"
-
-UNMERGED = ("use_dora", "lora_bias", "target_parameters")
-"""Fields of LoRA with which a weight is more than the base's and the product of the two factors."""
 
 
 def check_tuned(settings: "Settings", tuned: Tuning) -> None:
@@ -60,11 +51,9 @@ def check_tuned(settings: "Settings", tuned: Tuning) -> None:
 
 def check_vocabulary(settings: "Settings", model: Any, base: Path) -> None:
     """Raise `SettingsError` where vLLM, which loads the folder `base`, has no room for tokens added to `model`."""
-    from tasks.models.classes import model_config
-
     if settings.generation.engine == "model":
         return
-    rows, stored = model.get_input_embeddings().num_embeddings, model_config(base).get_text_config().vocab_size
+    rows, stored = vocabularies(model, base)
     if rows != stored:
         raise SettingsError(
             f"{PATHS.params}: {KEY}.engine vllm loads the base with embeddings for {stored} tokens, but the trained "
@@ -78,41 +67,10 @@ def check_machine(settings: "Settings") -> None:
         raise MachineError(f"{PATHS.params}: {problem}")
 
 
-def elsewhere(paths: Paths) -> bool:
-    """Whether infra/stages.yaml sends the stage to workers with a card of their own, which are not asked beforehand."""
-    if not paths.policies.is_file():
-        return False
-    policies = read(paths.policies, "safe") or {}
-    queue = ((policies.get("stages") or {}).get("align") or {}).get("queue")
-    return bool(queue) or GPU in (policies.get("queues") or [])
-
-
 def _problems(settings: "Settings") -> Iterator[str]:
-    if find_spec("vllm") is None:
-        yield (
-            f"{KEY}.engine is vllm, which is not installed here; run: pip install 'vllm>={OLDEST},<={NEWEST}', or set "
-            "it to model."
-        )
-    try:
-        version = importlib.metadata.version("vllm")
-    except importlib.metadata.PackageNotFoundError:
-        version = "unknown"
-    if not _numbers(OLDEST) <= _numbers(version) <= _numbers(NEWEST):
-        yield (
-            f"{KEY}.engine is vllm, but the installed trl does not support its version {version}; install one from "
-            f"{OLDEST} to {NEWEST}, or set it to model."
-        )
-    import torch
-
-    if not torch.cuda.is_available():
-        yield f"{KEY}.engine is vllm, which needs a GPU, and this machine has none; set it to model."
+    yield from machine_problems(f"{KEY}.engine", "model", NEWEST, "trl")
     if settings.generation.server:
         yield from server_problems(settings.generation.server)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    """The numbers of a release, to be compared; what follows them, such as +cu129, does not count."""
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def server_problems(address: str, base: str | None = None) -> Iterator[str]:

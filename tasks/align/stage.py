@@ -16,6 +16,7 @@ from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings
 from tasks.core.declaration import Entry, Resources, Size, Stage
 from tasks.core.paths import PATHS, Paths
+from tasks.models.for_vllm import elsewhere
 from tasks.training import estimate, usage, zero
 from tasks.training.estimate import Base
 from tasks.training.loss_curve import write_untrained
@@ -37,7 +38,7 @@ def validate(settings: Settings, paths: Paths) -> None:
         check_attention("align", settings, settings)
     if settings.objective != "off":
         zero.check_installed("align", settings)
-        if not generation.elsewhere(paths):
+        if not elsewhere(paths, "align"):
             generation.check_machine(settings)
     sampled = OBJECTIVES[settings.objective].sampled
     particular = settings.arguments or settings.particular or settings.scheduler in PARTICULAR

@@ -10,12 +10,13 @@ from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.engine.chosen import Engine as Machinery
-from tasks.evaluate import candidates, head, ranking
+from tasks.evaluate import candidates, engine_checks, head, ranking
 from tasks.evaluate.answer_store import AnswerStore, identity
 from tasks.evaluate.best_prompt import best_prompt
 from tasks.evaluate.calls import CallReader
 from tasks.evaluate.classes import Classes
 from tasks.evaluate.engine import Answer, Engine, stop_ids
+from tasks.evaluate.in_vllm import in_vllm, room_of_vllm
 from tasks.evaluate.prompting import ask_all, build_questions, generates
 from tasks.evaluate.questions import Question, answer_room
 from tasks.evaluate.settings import Settings
@@ -43,6 +44,8 @@ class CandidateAnswers:
     """What reads its calls of tools."""
     tried: list[dict[str, Any]] = field(default_factory=list)
     """System prompts that were tried on the validation split, with their scores there."""
+    engine: dict[str, Any] = field(default_factory=dict)
+    """Where transformers did not compute it: what did, and how far both agreed on some rows."""
     benchmarks: Any = None
 
 
@@ -66,6 +69,9 @@ def ask_model(
 ) -> CandidateAnswers:
     """A candidate that is a model here, or is sent from here to the nodes of a cluster."""
     *_, folder = folders = candidates.folders(candidate, settings, paths)
+    elsewhere = settings.engine.kind == "vllm"
+    if elsewhere:
+        engine_checks.check_candidate(candidate, folders)
     if is_embedder(folder):
         return _ask_embedder(held_out, candidate, settings, paths, folders)
     if any(metric.asks == "rank" for metric in settings.metrics):
@@ -76,6 +82,9 @@ def ask_model(
     tokenizer = candidates.chat_tokenizer(folder)
     model = candidates.load(candidate, settings, folders, tokenizer)
     context = int(getattr(model.config.get_text_config(), "max_position_embeddings", CONTEXT))
+    if elsewhere:
+        engine_checks.check_model(candidate, model, folders[0])
+        context = room_of_vllm(settings.engine, context)
     if is_classifier(model.config):
         return _ask_classifier(held_out, classes, candidate, settings, paths, model, tokenizer, folders, context)
     max_new_tokens = settings.max_new_tokens or answer_room(held_out, tokenizer, stop_ids(model, tokenizer), context)
@@ -85,6 +94,9 @@ def ask_model(
     )
     work = carried_out(machinery, model, Origin(candidate, settings, folders, context))
     engine = Engine.of(settings, model, tokenizer, context, store, work)
+    compared: dict[str, Any] = {}
+    if elsewhere:
+        engine, compared = in_vllm(engine, model, held_out, candidate, settings, paths, folders, max_new_tokens, room)
     best: str | None = None
     tried: list[dict[str, Any]] = []
     if candidate in settings.prompts:
@@ -106,6 +118,7 @@ def ask_model(
         engine.reader,
         CallReader(tokenizer, engine.reader),
         tried,
+        engine=compared,
     )
     if settings.benchmarks and candidate in settings.benchmarked:
         from tasks.evaluate.benchmarks import run_benchmarks

@@ -1,25 +1,22 @@
 """A causal language model that answers and judges texts, in batches of similar length.
 
 Both the held-out rows and lm-eval's tasks come here. Work is done in token ids: what was rendered is what is asked.
-
-Shapes: `B` rows of a batch, `T` tokens, `V` vocabulary. Ids and masks are (B, T), padded on the left; logits (B, T, V).
 """
 
-import inspect
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from tasks.chat.reasoning import Markers, ReasoningReader
 from tasks.chat.special_tokens import special_tokens, token_pattern
 from tasks.evaluate.answer_store import AnswerStore
 from tasks.evaluate.batches import batches
 from tasks.evaluate.common_starts import families
-from tasks.evaluate.decoding import greedy
-from tasks.evaluate.padded import PaddedRows
+from tasks.evaluate.in_process import InProcess, group_size, vocabulary
 from tasks.evaluate.settings import Settings
-from tasks.evaluate.shared_prompt import Group, Ids, Scored, SharedPrompts
-from tasks.evaluate.stops import Stops, cut_at_stop
+from tasks.evaluate.shared_prompt import Group, Ids, Scored
+from tasks.evaluate.stops import cut_at_stop
 
 Decoded = tuple[str, int, str, str, bool, str]
 """Fields of an `Answer`."""
@@ -30,9 +27,6 @@ PROMPT_END = 32
 QUEUE = 4
 """Batches of rows that one process works on together, where there are as many: a row that is finished leaves its place
 to the next. Also the batches that the texts after a batch of prompts may fill."""
-
-LOGITS = 2048
-"""Logits that count as one token where a batch is bounded: with 65,536 tokens they take at most half a gibibyte."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +52,24 @@ CarriedOut = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 """`map`, carried out by processes or a cluster."""
 
 
+class Computation(Protocol):
+    """What computes a model's tokens: transformers in this process, or vLLM."""
+
+    name: str
+    """Part of what is on record, so that no answer of one stands for that of another."""
+
+    def answers(
+        self, start: int, batch: list[Ids], max_new_tokens: int, stops: tuple[str, ...], opened: list[Markers | None]
+    ) -> list[Ids]:
+        """Tokens of the greedy answer to each prompt, the one that ends it included; more may follow behind that one.
+
+        `start`: tokens that all prompts begin with; `opened`: the reasoning that each prompt opens, if any.
+        """
+
+    def likelihoods(self, start: int, groups: list[Group]) -> list[list[Scored]]:
+        """How likely each text of each group is after its context."""
+
+
 class Engine:
     """A model on its device, with the limits of a batch and the record of what is done."""
 
@@ -73,17 +85,23 @@ class Engine:
         carried_out: CarriedOut | None = None,
     ) -> None:
         """`carried_out`: has the batches worked on; None: this process works on one after the other."""
-        self.model, self.tokenizer, self.context, self.store = model, tokenizer, context, store
+        self.tokenizer, self.context, self.store = tokenizer, context, store
         self._carried_out: CarriedOut = carried_out or map
         self._rows, self._tokens = batch_size, batch_tokens
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
-        plain = model.get_base_model() if hasattr(model, "peft_config") else model
+        self._vocabulary = vocabulary(model)
         self.stop_ids = stop_ids(model, tokenizer)
         self.reader = ReasoningReader.of(tokenizer)
         self._specials = token_pattern(special_tokens(tokenizer))
-        trims_logits = "logits_to_keep" in inspect.signature(plain.forward).parameters
-        self._shared = SharedPrompts(model, pad, trims_logits=trims_logits)
-        self._whole = PaddedRows(model, pad, trims_logits=trims_logits)
+        self._computation: Computation = InProcess(
+            model, tokenizer, stop_ids=self.stop_ids, reader=self.reader, rows=batch_size, tokens=batch_tokens
+        )
+
+    def by(self, computation: Computation, *, rows: int) -> Self:
+        """The same engine, whose batches of at most `rows` rows are computed by `computation` here."""
+        other = copy.copy(self)
+        other._computation, other._carried_out = computation, map
+        other._rows, other._tokens = rows, rows * self.context
+        return other
 
     @classmethod
     def of(
@@ -119,8 +137,10 @@ class Engine:
         answers: dict[int, Answer] = {}
         together = min(QUEUE * self._rows, max(self._rows, len(prompts) // QUEUE))
         parts = list(self._parts(prompts, [len(ids) + max_new_tokens for ids in prompts], together))
+        by = self._computation.name
         asked = [
-            ["answers", start, [prompts[index] for index in part], max_new_tokens, list(stops)] for start, part in parts
+            [by, "answers", start, [prompts[index] for index in part], max_new_tokens, list(stops)]
+            for start, part in parts
         ]
         for (_, indices), rows in zip(parts, self.store.each(asked, self._computed), strict=True):
             answers.update({index: Answer(*answer) for index, answer in zip(indices, rows, strict=True)})
@@ -147,8 +167,10 @@ class Engine:
         likelihoods: dict[int, tuple[float, bool]] = {}
         most = max(map(len, members), default=1)
         rows = max(1, min(self._rows, QUEUE * self._rows // most))
-        parts = list(self._parts([context for context, _ in groups], [self._size(*group) for group in groups], rows))
-        asked = [["likelihoods", start, [groups[index] for index in part]] for start, part in parts]
+        sizes = [group_size(*group, self._vocabulary) for group in groups]
+        parts = list(self._parts([context for context, _ in groups], sizes, rows))
+        by = self._computation.name
+        asked = [[by, "likelihoods", start, [groups[index] for index in part]] for start, part in parts]
         for (_, part), scored in zip(parts, self.store.each(asked, self._computed), strict=True):
             for index, values in zip(part, scored, strict=True):
                 likelihoods.update(zip(members[index], map(tuple, values), strict=True))
@@ -173,32 +195,19 @@ class Engine:
 
     def compute(self, asked: list[Any]) -> list[Any]:
         """Work on one batch, as `answers` or `likelihoods` put it."""
-        kind, start, batch, *limits = asked
+        _, kind, start, batch, *limits = asked
         if kind == "likelihoods":
-            return self._likelihoods(start, batch)
+            return self._computation.likelihoods(start, batch)
         max_new_tokens, stops = limits
         return self._generate(batch, max_new_tokens, tuple(stops), start)
 
     def _computed(self, asked: list[Any]) -> Iterator[list[Any]]:
         return iter(self._carried_out(self.compute, asked))
 
-    def _generate(
-        self, batch: list[Ids], max_new_tokens: int, stop_strings: tuple[str, ...], start: int
-    ) -> list[Decoded]:
+    def _generate(self, batch: list[Ids], max_new_tokens: int, stops: tuple[str, ...], start: int) -> list[Decoded]:
         opened = [self.reader.opened_by(self.tokenizer.decode(prompt[-PROMPT_END:])) for prompt in batch]
-        stops = Stops(self.tokenizer, stop_strings, self.reader)
-        at_once = self._at_once(max(map(len, batch)) + max_new_tokens)
-
-        def ended(number: int, answer: Ids) -> bool:
-            return answer[-1] in self.stop_ids or stops.ended(answer, opened[number])
-
-        rows = greedy(self._shared, start, batch, at_once, max_new_tokens, ended)
-        if rows is None:
-            rows = []
-            for begin in range(0, len(batch), at_once):
-                part = slice(begin, begin + at_once)
-                rows += self._whole.answers(batch[part], max_new_tokens, stops if stop_strings else None, opened[part])
-        return [self._decoded(row, stop_strings, markers) for row, markers in zip(rows, opened, strict=True)]
+        rows = self._computation.answers(start, batch, max_new_tokens, stops, opened)
+        return [self._decoded(row, stops, markers) for row, markers in zip(rows, opened, strict=True)]
 
     def _decoded(self, ids: Ids, stops: tuple[str, ...], opened: Markers | None) -> Decoded:
         end = next((position for position, token in enumerate(ids) if token in self.stop_ids), None)
@@ -218,29 +227,6 @@ class Engine:
     def _plain(self, text: str) -> str:
         """A text without special tokens."""
         return self._specials.sub("", text)
-
-    def _likelihoods(self, start: int, groups: list[Group]) -> list[list[Scored]]:
-        at_once = self._at_once(max(self._size(*group) for group in groups))
-        alone = not start and all(len(texts) == 1 for _, texts in groups)
-        if not alone and (scored := self._shared.likelihoods(start, groups, at_once)):
-            return scored
-        pairs = [(context, text) for context, texts in groups for text in texts]
-        order = sorted(range(len(pairs)), key=lambda number: -sum(map(len, pairs[number])))
-        values: dict[int, Scored] = {}
-        for begin in range(0, len(order), at_once):
-            part = order[begin : begin + at_once]
-            values.update(zip(part, self._whole.likelihoods([pairs[number] for number in part]), strict=True))
-        each = iter(range(len(pairs)))
-        return [[values[next(each)] for _ in texts] for _, texts in groups]
-
-    def _size(self, context: Ids, texts: list[Ids]) -> int:
-        """Tokens that the longest of some texts counts with its context."""
-        longest = max(map(len, texts))
-        return max(len(context) + longest, longest * int(getattr(self.model.config, "vocab_size", LOGITS)) // LOGITS)
-
-    def _at_once(self, longest: int) -> int:
-        """Rows of `longest` tokens that go through the model together."""
-        return max(1, min(self._rows, self._tokens // longest))
 
 
 def stop_ids(model: Any, tokenizer: Any) -> set[int]:

@@ -81,6 +81,8 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     if candidate in (*RETRIEVED, *settings.documents, "base_few_shot"):
         facts["shots"] = shots_used(fitting)
         facts["shown"] = "passages" if candidate in settings.documents else "examples"
+    if results.engine:
+        facts["engine"] = results.engine
     if results.tried:
         facts["prompts"] = results.tried
     with written(paths.evaluation(candidate)) as out:

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tasks.core.settings import Location
 from tasks.core.settings import Settings as Section
+from tasks.evaluate.engine_choice import EngineChoice, by_transformers
 from tasks.evaluate.metrics.registry import METRICS
 from tasks.models.hub import Pinned
 from tasks.named.choices import Choice, check_keys
@@ -194,6 +195,8 @@ class Settings(Section):
     limit: Positive | None = None
     """Number of test rows to ask, drawn so that each class, or otherwise each slice and source, keeps its share; always
     the same rows. null: all."""
+    engine: Annotated[EngineChoice, Field(exclude_if=by_transformers)] = EngineChoice()
+    """What computes the candidates: transformers, or vLLM on a GPU."""
     threads: Positive = 1
     """CPU threads. They are part of the result: another number sums in another order and may flip a close decision."""
     models: dict[Name, Location] = Field(default_factory=dict)

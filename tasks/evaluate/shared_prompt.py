@@ -81,13 +81,14 @@ class SharedPrompts:
 
     def _after(self, start: Ids, rows: int) -> KeyValues | None:
         """What is known after `start`, for each of `rows` rows; None where that cannot be copied."""
-        if self._started and self._start != start:
-            self._start, self._started = start, self._empty
-            if self._started and start:
-                self._started = self._passed(self._started, [start], 1)[1]
-        if not self._started:
+        if not self._empty or not self._started:
             return None
-        return self._started.rows(torch.zeros(rows, dtype=torch.long, device=self._model.device))
+        first = torch.zeros(1, dtype=torch.long, device=self._model.device)
+        if self._start != start:
+            # a pass fills the cache that it is given, and the empty one begins the next start, too
+            empty = self._empty.rows(first)
+            self._start, self._started = start, self._passed(empty, [start], 1)[1] if start else empty
+        return self._started.rows(first.expand(rows))
 
     def _passed(self, known: KeyValues, rows: list[Ids], kept: int) -> tuple[torch.Tensor, KeyValues]:
         """Logits at the last `kept` places of `rows`, (B, kept, V), and what is known with them.

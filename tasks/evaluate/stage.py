@@ -38,6 +38,10 @@ __all__ = ["STAGE", "Settings", "run", "validate"]
 
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
+    if settings.engine.kind == "vllm":
+        from tasks.evaluate import engine_checks
+
+        engine_checks.check(settings, paths)
     for name, hosted in settings.hosted.items():
         if hosted.server:
             from tasks.evaluate.served import check

@@ -70,6 +70,7 @@ def page(settings: Settings, results: RunResults) -> str:
             "shots": scores.get("shots"),
             "shown": scores.get("shown", "examples"),
             "prompts": scores.get("prompts", []),
+            "engine": scores.get("engine"),
             "drawn": scores.get("drawn"),
             "left_out": scores.get("left_out", {}),
         }

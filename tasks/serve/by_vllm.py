@@ -16,6 +16,7 @@ import httpx
 from tasks.core.errors import MachineError, ModelError
 from tasks.core.json_files import read_object
 from tasks.models.adapter_files import adapter_config
+from tasks.models.for_vllm import reserved_rank
 from tasks.serve.engine import Ask, EngineError, Piece
 from tasks.serve.models import Model
 
@@ -76,7 +77,7 @@ def command(models: list[Model], port: int) -> list[str]:
     words += ["--generation-config", tokenizer, "--host", "127.0.0.1", "--port", str(port)]
     adapters = {model.name: model.adapter for model in models if model.adapter}
     if adapters:
-        ranks = [int(adapter_config(folder).get("r") or 0) for folder in adapters.values()]
+        ranks = [reserved_rank(adapter_config(folder)) for folder in adapters.values()]
         modules = [f"{name}={folder}" for name, folder in adapters.items()]
         words += ["--enable-lora", "--max-lora-rank", str(max(ranks)), "--lora-modules", *modules]
     return words

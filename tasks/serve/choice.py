@@ -5,6 +5,7 @@ import shutil
 
 from tasks.evaluate.settings import Settings
 from tasks.models.adapter_files import adapter_config
+from tasks.models.for_vllm import adapter_problem
 from tasks.serve.engine import Engine
 from tasks.serve.models import Model
 
@@ -36,14 +37,8 @@ def vllm_fits(models: list[Model]) -> bool:
     """Whether vLLM is installed, a card is there, and the models are one base and plain LoRA adapters of it."""
     if not (shutil.which("vllm") or importlib.util.find_spec("vllm")) or len({model.base for model in models}) > 1:
         return False
-    if any(_whole_modules(model) for model in models):
+    if any(model.adapter and adapter_problem(adapter_config(model.adapter)) for model in models):
         return False
     import torch
 
     return torch.cuda.is_available()
-
-
-def _whole_modules(model: Model) -> bool:
-    """Whether it is an adapter of a kind that vLLM does not serve."""
-    config = adapter_config(model.adapter) if model.adapter else {"peft_type": "LORA"}
-    return config["peft_type"] != "LORA" or bool(config.get("modules_to_save"))

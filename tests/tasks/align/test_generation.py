@@ -6,7 +6,6 @@ There is no card here, and no vLLM: a stand-in answers by transformers, within t
 import importlib.metadata
 import inspect
 import json
-import shutil
 import subprocess
 import sys
 import threading
@@ -25,9 +24,9 @@ from tasks.align.settings import Settings
 from tasks.core.errors import MachineError, SettingsError
 from tasks.core.files import write_text
 from tasks.core.paths import Paths
+from tasks.models import for_vllm
 from tasks.train.settings import Settings as Train
-from tests.tasks import support, tiny
-from tests.tasks.align import vllm_standin
+from tests.tasks import support, tiny, vllm_standin
 from tests.tasks.align.test_sampling import settings_with
 
 VLLM: dict[str, Any] = {"engine": "vllm"}
@@ -110,7 +109,7 @@ def test_vllm_that_is_not_here_is_refused_before_a_run_but_not_for_workers_of_a_
 def test_a_version_that_trl_does_not_know_and_a_machine_without_a_card(
     version: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation, "find_spec", lambda name: object())
+    monkeypatch.setattr(for_vllm, "find_spec", lambda name: object())
     monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
     with pytest.raises(MachineError, match=message):
         generation.check_machine(settings_with(generation=VLLM, rewards=[{"kind": "exact_match"}]))
@@ -120,7 +119,7 @@ def test_the_versions_are_those_that_trl_names() -> None:
     from trl.import_utils import is_vllm_available
 
     source = inspect.getsource(is_vllm_available)
-    assert f'Version("{generation.OLDEST}") <= _vllm_base_version <= Version("{generation.NEWEST}")' in source
+    assert f'Version("{for_vllm.OLDEST}") <= _vllm_base_version <= Version("{generation.NEWEST}")' in source
 
 
 class Server:
@@ -157,7 +156,7 @@ class Server:
         choices = []
         for prompt in body["prompt"]:
             for _ in range(body["n"]):
-                ids, likelihoods = vllm_standin.answer(self.model, prompt, body, self.generator)
+                ids, likelihoods, _ = vllm_standin.answer(self.model, prompt, body, self.generator)
                 tokens = [f"token_id:{token}" for token in ids]
                 logprobs = {"tokens": tokens, "token_logprobs": likelihoods, "top_logprobs": [None] * len(ids)}
                 choices.append({"prompt_token_ids": prompt, "token_ids": ids, "logprobs": logprobs})
@@ -261,15 +260,6 @@ def test_the_engine_gets_the_weights_with_the_adapter_and_the_base_stays(tmp_pat
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), "no bit has changed"
 
 
-def install(folder: Path) -> None:
-    """The stand-in as an installed package, of a version that trl knows."""
-    (folder / "vllm").mkdir(parents=True)
-    shutil.copy(vllm_standin.__file__, folder / "vllm" / "__init__.py")
-    about = folder / "vllm-0.30.0.dist-info"
-    write_text(about / "METADATA", "Metadata-Version: 2.1\nName: vllm\nVersion: 0.30.0\n")
-    write_text(about / "top_level.txt", "vllm\n")
-
-
 TRAINS = """
 import sys
 from pathlib import Path
@@ -293,7 +283,7 @@ stage.run(settings, Paths(Path.cwd()))
 
 def trained(paths: Paths, settings: Settings) -> list[float]:
     """Train in a process of its own, which finds the stand-in; return the rewards by step."""
-    install(paths.root / "site")
+    vllm_standin.install(paths.root / "site")
     write_text(paths.root / "settings.json", settings.model_dump_json())
     ran = subprocess.run([sys.executable, "-c", TRAINS], cwd=paths.root, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]

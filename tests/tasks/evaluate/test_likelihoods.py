@@ -12,14 +12,19 @@ from tests.tasks import tiny
 torch = pytest.importorskip("torch")
 
 
+def tiny_model(folder: Path) -> Any:
+    from tasks.models.loading import load_model
+
+    return load_model(tiny.model(folder / "model", vocabulary=len(tiny.tokenizer())))
+
+
 def engine(folder: Path, model: Any = None) -> Any:
     """An engine for the tiny base, or for `model`."""
     from tasks.evaluate.answer_store import AnswerStore
     from tasks.evaluate.engine import Engine
-    from tasks.models.loading import load_model
 
     coder = tiny.tokenizer()
-    model = model or load_model(tiny.model(folder / "model", vocabulary=len(coder)))
+    model = model or tiny_model(folder)
     store = AnswerStore(folder / "answers", "0" * 32)
     return Engine(model, coder, context=256, batch_size=4, batch_tokens=4096, store=store)
 
@@ -46,13 +51,14 @@ def test_texts_that_share_a_prompt_are_as_likely_as_alone(tmp_path: Path) -> Non
     """More texts than a batch holds, prompts of a single token among them."""
     prompts = [[5, 6, 7, 8], [9, 10], [11]]
     texts = [[[at + 20, *range(30, 30 + at % 5)] for at in range(21)], [[at + 40] for at in range(9)], [[1], [2, 3]]]
-    asked = engine(tmp_path)
+    model = tiny_model(tmp_path)
+    asked = engine(tmp_path, model)
     with torch.no_grad():
         for prompt, values, choices in zip(
             prompts, asked.options(prompts, texts, lambda done: None), texts, strict=True
         ):
             for text, value in zip(choices, values, strict=True):
-                logs = asked.model(torch.tensor([[*prompt, *text]])).logits[0].log_softmax(1)
+                logs = model(torch.tensor([[*prompt, *text]])).logits[0].log_softmax(1)
                 alone = sum(float(logs[len(prompt) - 1 + at, token]) for at, token in enumerate(text))
                 assert value == pytest.approx(alone, abs=1e-4)
 

@@ -165,6 +165,16 @@ def test_each_token_of_a_start_and_of_a_question_goes_through_the_model_once(tmp
     assert sum(passed) == len(START) + 8 * 2 + 8 * 2
 
 
+def test_one_start_leaves_nothing_behind_for_the_next(tmp_path: Path) -> None:
+    """Two prompts with examples, then rows that share nothing, then the first examples again, of one engine."""
+    model = loaded("qwen3", tmp_path / "model")
+    asked = engine(model, tmp_path / "starts")
+    for number, start in enumerate((START, ids(30), [], START)):
+        pairs = [([*start, 20 + number, 50 + row, 7], [40, 41]) for row in range(9)]
+        for (context, text), (value, _) in zip(pairs, asked.likelihoods(pairs, lambda done: None), strict=True):
+            assert value == pytest.approx(alone(model, context, text)[0], abs=1e-4)
+
+
 def test_more_texts_than_fit_together_are_all_scored(tmp_path: Path) -> None:
     """Twenty texts after each of two prompts in turn; a batch has four rows, and sixteen texts stay together."""
     model = loaded("qwen3", tmp_path / "model")
