@@ -16,9 +16,6 @@ from tasks.report.settings import Settings
 from tasks.report.stage import run
 from tasks.report.usage import usage
 from tests.tasks import tiny
-from tests.tasks.report.test_report import project
-
-__all__ = ["project"]
 
 SEED = {"title": "Docker assistant", "purpose": "Commands.", "licence": "apache-2.0", "limits": "Docker only."}
 
