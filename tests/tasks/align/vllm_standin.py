@@ -96,11 +96,11 @@ class LLM:
             ids = prompt["prompt_token_ids"]
             assert len(ids) + sampling_params.max_tokens <= self.length
             tokens, likelihoods = answer(self.model, ids, vars(sampling_params), self.generator)
-            told = [
+            likeliest = [
                 {token: SimpleNamespace(logprob=value, rank=1)}
                 for token, value in zip(tokens, likelihoods, strict=True)
             ]
-            outputs.append(RequestOutput(ids, [Output(tokens, told)]))
+            outputs.append(RequestOutput(ids, [Output(tokens, likeliest)]))
         return outputs
 
 
