@@ -153,6 +153,7 @@ NAMES = [
     Private("flows/bridge/storage/run_cache.py", "dvc.stage.cache", "StageCache._get_cache_dir"),
     Private("flows/bridge/storage/run_cache.py", "dvc.stage.cache", "StageCache._create_stage"),
     Private("flows/bridge/survey.py", "dvc.stage.cache", "StageCache._create_stage"),
+    Private("tasks/generate/pipeline.py", "distilabel.pipeline.base", "time"),
     Private("tasks/generate/pipeline.py", "distilabel.pipeline.local", "Pipeline._teardown"),
     Private("tasks/generate/teacher/model.py", "distilabel.models.llms.base", "LLM._logger"),
     Private("tasks/memory/private_torch.py", "torch._subclasses.fake_tensor", "FakeTensorMode"),
