@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.checkout import HERE
-from benchmarks.result import Result
+from benchmarks.result import Result, last_line
 
 GOAL = 1.25
 """Peak memory of the larger run for each byte of the smaller one: the same, but for what the allocator keeps."""
@@ -61,7 +61,7 @@ def watched(command: list[str]) -> dict[str, Any]:
                 time.sleep(0.05)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return {**json.loads(printed.result().splitlines()[-1]), "peak_mib": round(peak / 1024)}
+    return {**last_line(printed.result()), "peak_mib": round(peak / 1024)}
 
 
 def write(path: Path, rows: int) -> None:

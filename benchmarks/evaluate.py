@@ -11,7 +11,6 @@ import json
 import os
 import random
 import resource
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,7 +18,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.checkout import HERE
+from benchmarks.child import measured
 from benchmarks.result import Result
 
 GOAL = 1 / 0.9
@@ -101,16 +100,8 @@ def measure(full: bool) -> Result:
 
 def run(way: str, place: Path, *more: str) -> dict[str, Any]:
     """What a process of its own prints that goes that way in `place`."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks.evaluate", way, str(place), *more],
-        cwd=HERE, capture_output=True, text=True, check=False,
-        env={**os.environ, "TQDM_DISABLE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1",
-             "HF_DATASETS_CACHE": str(place / "cache"), "TOKENIZERS_PARALLELISM": "false"},
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(done.stderr[-2000:])
-    values: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return values
+    offline = {"HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(place / "cache")}
+    return measured("benchmarks.evaluate", way, place, *more, **offline, TOKENIZERS_PARALLELISM="false")
 
 
 def _make(place: Path, items: int) -> dict[str, Any]:

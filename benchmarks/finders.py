@@ -1,6 +1,6 @@
 """Libraries that find private values, each as it comes, behind one call. Runs alone, in the environment of any of them.
 
-python benchmarks/finders.py NAME TEXTS     TEXTS: JSON, name -> list of texts; prints the findings of each as JSON
+python -m benchmarks.finders NAME TEXTS     TEXTS: JSON, name -> list of texts; prints the findings of each as JSON
 """
 
 import json

@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.checkout import HERE
-from benchmarks.result import Result
+from benchmarks.child import measured
+from benchmarks.result import Result, last_line
 
 LATENCY = 0.2
 """Seconds that the server takes for each answer, whatever else it does."""
@@ -45,7 +46,7 @@ def measure(full: bool) -> Result:
         assert server.stdout is not None
         prepare(place, count, int(server.stdout.readline()))
         first, again = (stage(place) for _ in range(2))
-        busy = json.loads(server.communicate("")[0].splitlines()[-1])
+        busy = last_line(server.communicate("")[0])
         records = [record(place / f"{lines}.jsonl", lines) for lines in RECORDS[configuration]]
     assert busy["requests"] == count, busy
     asked, replayed = first.pop("cpu"), again.pop("cpu")
@@ -91,11 +92,7 @@ def stage(place: Path) -> dict[str, float]:
 
 def record(path: Path, lines: int) -> dict[str, Any]:
     """Seconds and peak memory of a process that loads a record of so many responses and writes it again."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.generate", str(path), str(lines)],
-        cwd=HERE, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return {"responses": lines, **json.loads(done.stdout.splitlines()[-1])}
+    return {"responses": lines, **measured("benchmarks.generate", path, lines)}
 
 
 async def serve() -> None:

@@ -7,14 +7,13 @@ of the default configuration has 1 GB in 5 shards.
 import json
 import os
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from benchmarks.checkout import HERE
+from benchmarks.child import measured
 from benchmarks.result import Result
 from benchmarks.sharded import peak, random_llama
 
@@ -34,12 +33,12 @@ def measure(full: bool) -> Result:
     configuration = "default" if full else "small"
     with TemporaryDirectory(prefix="temper-", dir=os.environ.get("TEMPER_BENCH")) as folder:
         place = Path(folder)
-        _run("make", place, configuration)
+        measured("benchmarks.merge", "make", place, configuration)
         rounds: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
         for _ in range(ROUNDS[configuration]):
             for way in WAYS:
-                rounds[way].append(_run(way, place, configuration))
-        same = _run("compare", place, configuration)["different"] == 0
+                rounds[way].append(measured("benchmarks.merge", way, place, configuration))
+        same = measured("benchmarks.merge", "compare", place, configuration)["different"] == 0
         shard = max(file.stat().st_size for file in (place / "base").glob("*.safetensors"))
         adapter = (place / "adapter" / "adapter_model.safetensors").stat().st_size
         shards = len(list((place / "base").glob("*.safetensors")))
@@ -60,15 +59,6 @@ def measure(full: bool) -> Result:
     return Result(
         "merge", round(ratio, 3), "x copying", GOAL, ratio <= GOAL and peak["temper"] <= limit and same, detail
     )
-
-
-def _run(way: str, place: Path, configuration: str) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks.merge", way, str(place), configuration],
-        cwd=HERE, capture_output=True, text=True, check=True, env={**os.environ, "TQDM_DISABLE": "1"},
-    )  # fmt: skip
-    values: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return values
 
 
 def _make(place: Path, configuration: str) -> None:

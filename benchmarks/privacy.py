@@ -9,14 +9,14 @@ on the kinds that they know. Speed is that of texts of 500 characters, one threa
 import json
 import os
 import random
-import subprocess
 import sys
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.checkout import HERE
+from benchmarks.checkout import Failed
+from benchmarks.child import measured
 from benchmarks.clean import write
 from benchmarks.finders import FINDERS
 from benchmarks.result import Result
@@ -47,11 +47,11 @@ def measure(full: bool) -> Result:
         for name, (_, kinds) in FINDERS.items():
             try:
                 python = Path(sys.executable) if name == "temper" else peers
-                libraries[name] = _summary(_child(python, name, texts), parts, kinds)
-            except (OSError, subprocess.CalledProcessError) as error:
+                libraries[name] = _summary(measured("benchmarks.finders", name, texts, python=python), parts, kinds)
+            except (OSError, Failed) as error:
                 if name == "temper":
                     raise
-                missing[name] = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
+                missing[name] = str(error).splitlines()[-1]
         cost = _cost(Path(folder), ROWS[full])
     ours = libraries["temper"]["held_out"].values()
     values, right = sum(kind["values"] for kind in ours), sum(kind["recall"] * kind["values"] for kind in ours)
@@ -59,15 +59,6 @@ def measure(full: bool) -> Result:
     ok = missed <= GOAL and all(kind["precision"] >= PRECISION for kind in ours)
     detail = {"precision_goal": PRECISION, "libraries": libraries, "missing": missing, "clean": cost}
     return Result("privacy", round(missed, 4), "of held-out values missed", GOAL, ok, detail)
-
-
-def _child(python: Path, name: str, texts: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        [python, HERE / "benchmarks" / "finders.py", name, texts],
-        env={**os.environ, "PYTHONPATH": str(HERE)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
 
 
 def _summary(answer: dict[str, Any], parts: dict[str, list[Labelled]], kinds: tuple[str, ...]) -> dict[str, Any]:
@@ -108,11 +99,7 @@ def _cost(folder: Path, rows: int) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {"off": [], "report": []}
     for _ in range(ROUNDS):
         for action, taken in seconds.items():
-            done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.privacy", folder, action],
-                cwd=HERE, capture_output=True, text=True, check=True,
-            )  # fmt: skip
-            taken.append(float(done.stdout.splitlines()[-1]))
+            taken.append(measured("benchmarks.privacy", folder, action)["seconds"])
     off, report = median(seconds["off"]), median(seconds["report"])
     return {"rows": rows, "seconds_off": off, "seconds_report": report, "share": round(1 - off / report, 3)}
 
@@ -129,7 +116,7 @@ def main(folder: Path, action: str) -> None:
     settings = {"input": "rows.jsonl", "test_share": 0.01, "max_loss": 1, "privacy": dict.fromkeys(KINDS, action)}
     start = time.process_time()  # others' work on the processors does not count
     run(Settings.model_validate(settings), Paths(folder))
-    print(round(time.process_time() - start, 2))
+    print(json.dumps({"seconds": round(time.process_time() - start, 2)}))
 
 
 if __name__ == "__main__":

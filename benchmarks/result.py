@@ -23,6 +23,12 @@ class Result:
         return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
 
 
+def last_line(printed: str) -> dict[str, Any]:
+    """The JSON object in the last line of what a process printed."""
+    values: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return values
+
+
 def table(results: list[Result]) -> str:
     """A line a benchmark, for a person."""
     lines = [f"{'benchmark':14}{'value':>10}{'goal':>10}  unit"]

@@ -6,10 +6,8 @@ Memory is the peak of the whole stage with its workers on ten times the rows.
 """
 
 import json
-import os
 import resource
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ from typing import Any
 
 from benchmarks import clean
 from benchmarks.checkout import HERE
+from benchmarks.child import measured
 from benchmarks.result import Result
 
 GOAL = 1 / 0.75
@@ -78,14 +77,7 @@ def _child(what: str, place: Path, source: Path, base: Path, how: str) -> dict[s
     place.mkdir(exist_ok=True)
     if not source.exists():
         clean.write(source, 20_000)
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.template", what, str(place), str(source), str(base), how],
-        cwd=HERE, capture_output=True, text=True, env={**os.environ, "TOKENIZERS_PARALLELISM": "true"},
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"benchmarks.template {what} {source.name}: {done.stderr[-2000:]}")
-    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return measured
+    return measured("benchmarks.template", what, place, source, base, how, TOKENIZERS_PARALLELISM="true")
 
 
 def lay_base(folder: Path, given: Path | None) -> None:
@@ -227,12 +219,12 @@ def main() -> None:
     """One measurement, in this process; the last line is what was found."""
     what, *places, how = sys.argv[1:]
     place, source, base = map(Path, places)
-    measured: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     if what == "rows":
         lay_rows(source, place, int(how))
     else:
-        measured = _speed(place, source, base, ROUNDS[how]) if what == "speed" else _memory(place, base, int(how))
-    print(json.dumps(measured))
+        values = _speed(place, source, base, ROUNDS[how]) if what == "speed" else _memory(place, base, int(how))
+    print(json.dumps(values))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,6 @@ the start of a process to the end of its first step, where an earlier training w
 tries what passes take of memory, is told beside it.
 """
 
-import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,7 +14,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.checkout import HERE
+from benchmarks.child import measured
 from benchmarks.result import Result
 from benchmarks.trainings import FORMS, NARROW, WIDE
 from tasks.core.fixed import FIXED
@@ -99,11 +96,5 @@ def bfloat16() -> bool:
 def run(way: str, place: Path, *numbers: int, module: str = "benchmarks.trainings") -> dict[str, Any]:
     """What a way of `module` found, and `start`: seconds from its start to the end of its first step."""
     begun = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", module, way, str(place), *map(str, numbers)],
-        cwd=HERE, capture_output=True, text=True, check=False, env={**os.environ, **WAITING, "TQDM_DISABLE": "1"},
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"{way}: {done.stderr[-2000:]}")
-    values: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    values = measured(module, way, place, *numbers, **WAITING)
     return {**values, "start": values.get("first", begun) - begun}

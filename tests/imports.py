@@ -31,8 +31,14 @@ def imported(file: Path) -> frozenset[str]:
             above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             module = ".".join([*above, *([node.module] if node.module else [])])
             parts = [f"{module}.{alias.name}" for alias in node.names]
-            names |= {part if any(ROOT.glob(f"{part.replace('.', '/')}*")) else module for part in parts}
+            names |= {part if _is_module(part) else module for part in parts}
     return frozenset(names)
+
+
+@cache
+def _is_module(name: str) -> bool:
+    place = ROOT / name.replace(".", "/")
+    return place.is_dir() or place.with_name(f"{place.name}.py").is_file()
 
 
 def closure(stage: str) -> set[Path]:

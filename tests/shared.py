@@ -50,14 +50,14 @@ def server() -> str:
     """The address of a Prefect server, started as `temper ui` does."""
 
     def make(place: Path) -> None:
-        found = Server(place)
+        started = Server(place)
         try:
-            found.start()
+            started.start()
         except BaseException:
-            found.kill()
+            started.kill()
             raise
-        (place / "pid").write_text(str(found.pid))
-        (place / "url").write_text(found.url)
-        found.release()
+        (place / "pid").write_text(str(started.pid))
+        (place / "url").write_text(started.url)
+        started.release()
 
     return (once("server", make) / "url").read_text()

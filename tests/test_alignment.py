@@ -42,5 +42,5 @@ def test_a_reward_model_and_what_learns_from_it() -> None:
         assert "reward" in (aligned / "loss.csv").read_text().splitlines()[0]
         report = (place.root / "data" / "report" / "report.html").read_text()
         assert "<h3>Reward, alignment</h3>" in report
-        told = said_by(place, "temper check --time")
-        assert re.search(r"time: train about \d+ (s|min), .* on this machine; align about \d+ (s|min), as", told)
+        output = said_by(place, "temper check --time")
+        assert re.search(r"time: train about \d+ (s|min), .* on this machine; align about \d+ (s|min), as", output)

@@ -65,13 +65,13 @@ def followed(api: str) -> Iterator[tuple[Checkout, dict[str, str]]]:
         installed(place)
         place.run("git", "config", "user.name", "temper")
         place.run("git", "config", "user.email", "temper@localhost")
-        said = {}
+        outputs = {}
         for command in commands():
             if command == CHANGE:
-                said["killed"] = killed_in_training(place, command)
+                outputs["killed"] = killed_in_training(place, command)
             if command not in ELSEWHERE:
-                said[command] = said_by(place, command)
-        yield place, said
+                outputs[command] = said_by(place, command)
+        yield place, outputs
 
 
 def killed_in_training(place: Checkout, command: str) -> str:
@@ -84,11 +84,11 @@ def killed_in_training(place: Checkout, command: str) -> str:
     until(lambda: run.poll() is not None or sealed(place))
     stage = next(child for child in psutil.Process(run.pid).children(recursive=True) if "train" in child.cmdline())
     os.kill(stage.pid, signal.SIGKILL)
-    said = run.communicate()[1]
-    assert run.returncode == 1, said
+    output = run.communicate()[1]
+    assert run.returncode == 1, output
     assert lock(place)["train"] == before
     assert sealed(place)
-    return said
+    return output
 
 
 def said_by(place: Checkout, command: str) -> str:
@@ -117,33 +117,33 @@ def test_every_command_of_the_readme_is_run_somewhere() -> None:
 def test_the_first_command_ends_with_table_report_and_what_to_type_next(
     followed: tuple[Checkout, dict[str, str]],
 ) -> None:
-    place, said = followed
+    place, outputs = followed
     for word in ("base_few_shot", "adapter", "merged", "int8", "95 %", "data/report/report.html", "Next:"):
-        assert word in said["make run"]
-    assert "Traceback" not in "".join(said.values())
+        assert word in outputs["make run"]
+    assert "Traceback" not in "".join(outputs.values())
     assert (place.root / "data/report/report.html").stat().st_size > 10_000
 
 
 def test_one_changed_parameter_runs_train_and_what_is_below(followed: tuple[Checkout, dict[str, str]]) -> None:
-    _, said = followed
-    told = said[CHANGE]
+    _, outputs = followed
+    output = outputs[CHANGE]
     for stage in ("base", "generate", "clean", "template", "evaluate-base", "evaluate-few-shot"):
-        assert re.search(rf"{stage}\b.*(unchanged|cached)", told, re.IGNORECASE), told
-    assert "params.yaml: train.learning_rate 0.005 -> 0.002" in said["killed"]
+        assert re.search(rf"{stage}\b.*(unchanged|cached)", output, re.IGNORECASE), output
+    assert "params.yaml: train.learning_rate 0.005 -> 0.002" in outputs["killed"]
 
 
 def test_training_killed_in_the_middle_is_named_and_goes_on(followed: tuple[Checkout, dict[str, str]]) -> None:
-    place, said = followed
-    assert "train was killed by SIGKILL." in said["killed"]
+    place, outputs = followed
+    assert "train was killed by SIGKILL." in outputs["killed"]
     url = place.environment["PREFECT_API_URL"]
     pages = (ask(url, "logs/filter", limit=200, offset=200 * page) for page in range(50))
     assert any("from checkpoint-" in line["message"] for page in pages for line in page), "it started over"
 
 
 def test_after_the_flow_dvc_runs_nothing(followed: tuple[Checkout, dict[str, str]]) -> None:
-    _, said = followed
-    assert "Running stage" not in said["dvc repro"]
-    assert "Data and pipelines are up to date." in said["dvc repro"]
+    _, outputs = followed
+    assert "Running stage" not in outputs["dvc repro"]
+    assert "Data and pipelines are up to date." in outputs["dvc repro"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""The plan of the house: no circle of imports, small rooms, one name for each place, tests that mirror the tree."""
+"""The plan of the house: no circle of imports, small rooms, one name for each place, variables named for what they
+hold, tests that mirror the tree."""
 
 import ast
 import re
@@ -14,6 +15,7 @@ from tests.imports import imported
 
 FLOWS = sorted((ROOT / "flows").rglob("*.py"))
 FILES = [*FLOWS, *sorted((ROOT / "tasks").rglob("*.py"))]
+OTHERS = [file for top in ("benchmarks", "examples", "tests") for file in sorted((ROOT / top).rglob("*.py"))]
 ROOMS = sorted(file.parent for file in FLOWS if file.name == "__init__.py" and file.parent != ROOT / "flows")
 
 MOST = 9
@@ -23,6 +25,9 @@ PLACE = re.compile(r"(?<![\w./])(data/|infra/|\.dvc\b|dvc\.lock|dvc\.yaml|params
 
 HOME = {"tasks/core/paths.py", "tasks/core/state.py"}
 """The files in which places have their names."""
+
+DEED, FIXTURES = re.compile(r"\b(found|made|said|told)\b"), {"made"}
+"""What was done to a thing does not tell which thing it is."""
 
 OF_DVC = re.compile(r"\.dvc|dvc\.lock")
 """DVC's own places, which flows/bridge may name."""
@@ -61,13 +66,32 @@ def test_places_have_their_names_in_one_file() -> None:
     strays = []
     for file in FILES:
         path = str(file.relative_to(ROOT))
-        if path in HOME:
+        if path in HOME or not PLACE.search(file.read_text()):
             continue
         for line, text in literals(file):
             left = OF_DVC.sub("", text) if path.startswith("flows/bridge/") else text
             if match := PLACE.search(left):
                 strays.append(f"{path}:{line} names {match[1]}")
     assert not strays, f"take it from tasks.core.paths (PATHS), or from flows.bridge (LOCK): {'; '.join(strays)}"
+
+
+def test_a_variable_is_named_for_what_it_holds() -> None:
+    """Not for what was done: a fixture may be, and who asks for one has to call it so."""
+    strays = []
+    for file in [*FILES, *OTHERS]:
+        if not DEED.search(text := file.read_text()):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            name = ""
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                name = node.id
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                name = node.attr
+            elif isinstance(node, ast.arg) and node.arg not in FIXTURES:
+                name = node.arg
+            if DEED.fullmatch(name):
+                strays.append(f"{file.relative_to(ROOT)}:{node.lineno} {name}")
+    assert not strays, f"say what it holds: {'; '.join(strays)}"
 
 
 def test_flows_have_a_name_each() -> None:

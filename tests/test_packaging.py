@@ -78,7 +78,7 @@ def test_every_import_is_declared(package: str) -> None:
     undeclared = {
         name
         for name in names
-        if declared.isdisjoint(canonicalize_name(found) for found in distributions.get(name, []))
+        if declared.isdisjoint(canonicalize_name(distribution) for distribution in distributions.get(name, []))
         and not any(extra.startswith(canonicalize_name(name)) for extra in EXTRAS)
     }
     assert undeclared <= PEERS.get(package, set())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checkout import HERE
+from benchmarks.result import last_line
 from tasks.core.paths import Paths
 from tasks.core.settings import PARAMS
 from tasks.stages import names
@@ -126,9 +127,7 @@ class Project:
 
 def measured(clock: Clock, folder: Path, way: str, *arguments: str, cpu: bool) -> dict[str, Any]:
     """The last line of a way of `benchmarks.gpu.work`, run in `folder`."""
-    printed = clock.run(folder, "benchmarks.gpu.work", way, *arguments, cpu=cpu)
-    values: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    return values
+    return last_line(clock.run(folder, "benchmarks.gpu.work", way, *arguments, cpu=cpu))
 
 
 def _environment(cpu: bool) -> dict[str, str]:

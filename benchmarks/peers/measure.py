@@ -7,9 +7,7 @@ medians count.
 """
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from statistics import median
@@ -17,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import evaluate, trainings
-from benchmarks.checkout import HERE
+from benchmarks.child import measured
 from benchmarks.peers import environments, merging, training
 from benchmarks.result import Result
 from benchmarks.train import WAITING
@@ -69,7 +67,7 @@ def _training(place: Path, there: dict[str, Path], configuration: str) -> dict[s
                 spent.setdefault(name, {}).setdefault(form, []).append(seconds)
         for peer in training.PEERS:
             for form in training.FORMS[peer] if peer in there else ():
-                one = _run(there[peer], "training", peer, form, str(place))
+                one = measured("benchmarks.peers.training", peer, form, place, python=there[peer], **WAITING)
                 spent.setdefault(peer, {}).setdefault(form, []).append(one["processor"])
     medians = {name: {form: median(each) for form, each in forms.items()} for name, forms in spent.items()}
     return {
@@ -92,20 +90,20 @@ def _plain(place: Path) -> None:
 def _merging(place: Path, mergekit: Path, configuration: str) -> dict[str, Any]:
     """Per method: seconds and peak of both, and how far what they write differs."""
     place.mkdir()
-    _run(Path(sys.executable), "merging", "make", str(place), configuration)
-    measured: dict[str, Any] = {}
+    measured("benchmarks.peers.merging", "make", place, configuration)
+    methods: dict[str, Any] = {}
     for method in merging.METHODS:
         runs: dict[str, list[dict[str, float]]] = {"temper": [], "mergekit": []}
         for _ in range(ROUNDS[configuration]):
-            for way, interpreter in (("temper", Path(sys.executable)), ("mergekit", mergekit)):
-                runs[way].append(_run(interpreter, "merging", way, str(place), method))
-        measured[method] = {
+            for way, python in (("temper", sys.executable), ("mergekit", mergekit)):
+                runs[way].append(measured("benchmarks.peers.merging", way, place, method, python=python, **WAITING))
+        methods[method] = {
             way: {name: round(median(run[name] for run in each), 2) for name in ("seconds", "processor")}
             | {"peak_mib": round(max(run["peak"] for run in each) / 2**20)}
             for way, each in runs.items()
         }
-        measured[method] |= _run(Path(sys.executable), "merging", "difference", str(place), method)
-    return measured
+        methods[method] |= measured("benchmarks.peers.merging", "difference", place, method, **WAITING)
+    return methods
 
 
 def _evaluating(place: Path, lighteval: Path, configuration: str) -> dict[str, Any]:
@@ -114,7 +112,7 @@ def _evaluating(place: Path, lighteval: Path, configuration: str) -> dict[str, A
     evaluate.run("make", place, str(evaluate.ITEMS[configuration]))
     rounds = [
         {"temper": evaluate.run("temper", place), "lm_eval": evaluate.run("lm_eval", place)}
-        | {"lighteval": _run(lighteval, "evaluating", str(place))}
+        | {"lighteval": measured("benchmarks.peers.evaluating", place, python=lighteval, **WAITING)}
         for _ in range(ROUNDS[configuration])
     ]
     return {
@@ -126,15 +124,3 @@ def _evaluating(place: Path, lighteval: Path, configuration: str) -> dict[str, A
         }
         for work in evaluate.WORK
     }
-
-
-def _run(interpreter: Path, module: str, *words: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [str(interpreter), "-W", "ignore", "-m", f"benchmarks.peers.{module}", *words],
-        cwd=HERE, capture_output=True, text=True, check=False, env={**os.environ, **WAITING, "TQDM_DISABLE": "1"},
-    )  # fmt: skip
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words)}: {done.stderr[-2000:]}")
-    lines = done.stdout.splitlines()
-    values: dict[str, Any] = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
-    return values

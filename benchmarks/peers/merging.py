@@ -82,6 +82,7 @@ def main() -> None:
     way, place, method = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
     if way == "make":
         make(place, method)
+        print("{}")
     elif way == "difference":
         print(json.dumps(difference(place)))
     else:

@@ -10,8 +10,10 @@ import json
 import os
 import signal
 import sys
+import time
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from tasks.core.files import written
@@ -21,6 +23,10 @@ from tasks.core.reporting import guarded
 PR_SET_PDEATHSIG = 1
 
 ANSWERS, ENDING = "answers.jsonl", "ending"
+
+LOOK = 0.05
+"""Seconds between two looks of distilabel at its steps. By itself it sleeps 2.5 before the next look at whether they
+are loaded, which takes a tenth of that, and 0.5 before the next at whether they have ended."""
 
 LARGE = 64
 """Rows that a step gets at a time for each request at once: a batch ends with its slowest answer, so few of them."""
@@ -36,13 +42,14 @@ def end_with_parent() -> None:
 
 def run(order: dict[str, Any], work: Path) -> None:
     """Let the recipe's pipeline work on rows `start` to `stop` of the order."""
-    from distilabel.pipeline import Pipeline
+    from distilabel.pipeline import Pipeline, base
     from distilabel.steps.generators.data import LoadDataFromDicts
 
     from tasks.generate.recipes import load_recipe
     from tasks.generate.settings import Settings
     from tasks.teacher.settings import Teacher
 
+    base.time = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, LOOK)))
     settings = Settings.model_validate(order["settings"])
     with (work / "order.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in islice(file, order["start"], order["stop"])]

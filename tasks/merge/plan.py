@@ -107,14 +107,14 @@ class Together:
     def __init__(self, offloaded: OffloadedModel, group: Group, dtype: torch.dtype | None) -> None:
         self.offloaded, self.group, self.dtype = offloaded, group, dtype
         self.lock = Lock()
-        self.made: dict[str, torch.Tensor] = {}
+        self.waiting: dict[str, torch.Tensor] = {}
 
     def take(self, name: str) -> torch.Tensor:
         """The tensor called `name` in the files."""
         with self.lock:
-            if name not in self.made:
-                self.made = self._make()
-            return self.made.pop(name)
+            if name not in self.waiting:
+                self.waiting = self._make()
+            return self.waiting.pop(name)
 
     def _make(self) -> dict[str, torch.Tensor]:
         kinds = {name: _written_type(tensor, self.dtype) for name, tensor in self.group.stored.items()}

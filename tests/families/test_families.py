@@ -26,8 +26,8 @@ def outcomes(folder: Path, *arguments: str) -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, Any]]:
     """By family and step, what came of the short chain."""
-    found = outcomes(tmp_path_factory.mktemp("families"), "--short", *SAMPLE)
-    return {(outcome["family"], outcome["step"]): outcome for outcome in found}
+    rows = outcomes(tmp_path_factory.mktemp("families"), "--short", *SAMPLE)
+    return {(outcome["family"], outcome["step"]): outcome for outcome in rows}
 
 
 @pytest.mark.timeout(600)

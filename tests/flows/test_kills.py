@@ -52,7 +52,7 @@ class Trials:
         return self.toy.temper("run")
 
     def wait(self, run: "subprocess.Popen[str]") -> int:
-        self.said = "".join(run.communicate(timeout=600))
+        self.output = "".join(run.communicate(timeout=600))
         return run.returncode
 
     def family(self, pid: int) -> list[psutil.Process]:
@@ -110,15 +110,15 @@ def test_whatever_is_killed_the_next_run_makes_the_same_bytes(trials: Trials, se
     trials.disturb(run, victim, chance)
     code = trials.wait(run)
     print(f"seed {seed}: {victim!s} after {moment:.1f} s: {code}", end="")
-    assert "Traceback" not in trials.said, trials.said
+    assert "Traceback" not in trials.output, trials.output
     if isinstance(victim, signal.Signals):
-        assert code in {0, 128 + victim, -victim}, trials.said  # -: before the command had begun
+        assert code in {0, 128 + victim, -victim}, trials.output  # -: before the command had begun
     until(lambda: not trials.family(run.pid), 20)
     start = time.monotonic()
-    assert trials.wait(trials.start()) == 0, trials.said
+    assert trials.wait(trials.start()) == 0, trials.output
     print(f", again in {time.monotonic() - start:.1f} s")
     assert trials.toy.lock == trials.lock
-    assert set(trials.states()) <= {"COMPLETED", "CRASHED", "FAILED"}, trials.said
+    assert set(trials.states()) <= {"COMPLETED", "CRASHED", "FAILED"}, trials.output
     assert list(trials.temporary.iterdir()) == []
     assert list(Paths().temporary.iterdir()) == []
     claims = Path(".dvc/tmp/rwlock")

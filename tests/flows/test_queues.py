@@ -139,9 +139,9 @@ def test_a_remote_that_goes_away_while_a_stage_works_elsewhere_gets_its_outputs_
         gate.unlink()
         assert runs.ended(name) == "Failed"
         assert "the inputs of train could not be pushed: " in str(runs.run(name).state), "the second try"
-        made = str(runs.run(f"{name}-train").state)
-        assert made.startswith("NotShared(")
-        assert "the outputs of train are stored on this machine, but could not be shared" in made
+        state = str(runs.run(f"{name}-train").state)
+        assert state.startswith("NotShared(")
+        assert "the outputs of train are stored on this machine, but could not be shared" in state
         store.unlink()
         store.with_name("away").rename(store)
         again = runs.start("train.learning_rate=4e-4")

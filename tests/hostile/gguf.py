@@ -41,8 +41,8 @@ def prepare(project: Path) -> None:
         text = text.replace("\nevaluate:\n", "\nevaluate:\n  limit: 2\n", 1)
     (project / "params.yaml").write_text(text)
     (project / "m").mkdir()
-    made = next(Paths(project).quantized("gguf-q8_0").glob("*.gguf"))
-    _whole.append(made.read_bytes())
+    exported = next(Paths(project).quantized("gguf-q8_0").glob("*.gguf"))
+    _whole.append(exported.read_bytes())
     shutil.rmtree(project / "data/quantized")
 
 

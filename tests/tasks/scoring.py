@@ -22,19 +22,19 @@ def vllm(folder: Path, tokenizer: Any) -> Callable[[Asked], Reply]:
     def answer(asked: Asked) -> Reply:
         ids, top = asked.body["prompt"], asked.body["prompt_logprobs"]
         if top > MOST:
-            said = f"Requested prompt logprobs of {top}, which is greater than max allowed: {MOST}"
-            return Reply(status=400, body=json.dumps({"error": {"message": said}}).encode())
+            message = f"Requested prompt logprobs of {top}, which is greater than max allowed: {MOST}"
+            return Reply(status=400, body=json.dumps({"error": {"message": message}}).encode())
         with torch.no_grad():
             logprobs = model(torch.tensor([ids])).logits[0].float().log_softmax(-1)
         entries: list[Any] = [None]
         for position, own in enumerate(ids[1:]):
             likeliest = logprobs[position].topk(top)
-            told = dict(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True))
-            told[own] = float(logprobs[position, own])
+            entries = dict(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True))
+            entries[own] = float(logprobs[position, own])
             entries.append(
                 {
                     str(token): {"logprob": value, "decoded_token": tokenizer.decode([token])}
-                    for token, value in told.items()
+                    for token, value in entries.items()
                 }
             )
         return scored(entries, len(ids))

@@ -83,19 +83,19 @@ class Result:
 
 def cases() -> list[Case]:
     """Everything that is offered."""
-    made = [Case("method", name, {"method": name, "peft": FIELDS.get(name, {})}) for name in methods.METHODS]
-    made += [
+    listed = [Case("method", name, {"method": name, "peft": FIELDS.get(name, {})}) for name in methods.METHODS]
+    listed += [
         Case("quantised base", f"{name} on {scheme}", {"method": name, "quantization": scheme})
         for name in ("lora", "dora", "ia3", "oft", "miss", "vera", "prompt_tuning", "ln_tuning")
         for scheme in ("nf4", "int8")
         if (name, scheme) != ("dora", "int8")
     ]
-    made += [
+    listed += [
         Case("optimiser", name, {"method": "full", "optimizer": name, "learning_rate": 5e-3})
         for name in optimizers.OPTIMIZERS
     ]
-    made += [Case("schedule", name, {"scheduler": name, **_schedule(name)}) for name in optimizers.SCHEDULERS]
-    made += [
+    listed += [Case("schedule", name, {"scheduler": name, **_schedule(name)}) for name in optimizers.SCHEDULERS]
+    listed += [
         Case("trick", "NEFTune", {"neftune": 5}),
         Case("trick", "bfloat16", {"dtype": "bfloat16"}),
         Case("trick", "gradient checkpointing", {"gradient_checkpointing": True}),
@@ -110,36 +110,36 @@ def cases() -> list[Case]:
             further: dict[str, Any] = {"loss_type": loss} if loss else {}
             if loss == "exo_pair":
                 further["label_smoothing"] = 1e-3
-            made.append(
+            listed.append(
                 Case("objective", f"{objective} {loss}".strip(), {"objective": objective, "arguments": further})
             )
     taste = {"rewards": [{"kind": "function", "name": "taste.py:taste"}]}
     several = {"steps": 12, "batch_size": 64, "answers": 8, "answer_tokens": 3, "learning_rate": 3e-2}
-    made += [
+    listed += [
         Case("objective", f"grpo {loss}", {"objective": "grpo", **several, **taste, "arguments": {"loss_type": loss}})
         for loss in OBJECTIVES["grpo"].losses
     ]
-    made.append(Case("objective", "gmpo", {"objective": "gmpo", **several, **taste}))
+    listed.append(Case("objective", "gmpo", {"objective": "gmpo", **several, **taste}))
     liked = {"rewards": [{"kind": "model", "name": "liked"}]}
-    made += [
+    listed += [
         Case(
             "objective", name, {"objective": "rloo", **several, **rewards, "arguments": {"normalize_advantages": True}}
         )
         for name, rewards in (("rloo", taste), ("rloo, rewarded by a model", liked))
     ]
     single = {"num_iterations": 1, "value_learning_rate": 1e-3, "beta": 0.01}
-    made += [
+    listed += [
         Case("objective", name, {"objective": "ppo", **several, **taste, **value, "arguments": single})
         for name, value in (("ppo", {}), ("ppo, values by a model of its own", {"value": "liked"}))
     ]
     distilled = {"objective": "gkd", "teacher": "teacher", "start": "base", "answer_tokens": 6, "batch_size": 16}
-    made += [
+    listed += [
         Case("objective", "gkd", {**distilled, "steps": 12, "learning_rate": 5e-3, "arguments": {"lmbda": 1.0}}),
         Case("objective", "gold", {**distilled, "objective": "gold", "teacher": "other", "steps": 12}),
         Case("objective", "sdft", {**distilled, "objective": "sdft", "teacher": None, "steps": 12}),
         Case("objective", "distill", {"objective": "distill", "start": "base"}),
     ]
-    made += [
+    listed += [
         Case(
             "objective",
             f"online_dpo {loss}",
@@ -147,7 +147,7 @@ def cases() -> list[Case]:
         )
         for loss in OBJECTIVES["online_dpo"].losses
     ]
-    return made
+    return listed
 
 
 def _schedule(name: str) -> dict[str, Any]:
@@ -232,19 +232,19 @@ def live(paths: Paths) -> Iterator[list[Any]]:
     """Catch the logits of the model as it is saved."""
     from tasks.align import run as alignment_run
 
-    found: list[Any] = []
+    logits: list[Any] = []
     from tasks.models.tuning import save as saved
 
     def save(model: Any, *args: Any) -> None:
         model.eval()
         with torch.no_grad():
-            found.append(model(input_ids=probe(paths)).logits)
+            logits.append(model(input_ids=probe(paths)).logits)
         saved(model, *args)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "save", save)
         patch.setattr(alignment_run, "save", save)
-        yield found
+        yield logits
 
 
 def probe(paths: Paths) -> Any:
@@ -301,31 +301,31 @@ def page(results: list[Result]) -> str:
         text.append("|---|---|---:|---:|---:|")
         for result in results:
             if result.part == part:
-                said = "works" if result.works else f"works with limits: {result.limits}"
+                verdict = "works" if result.works else f"works with limits: {result.limits}"
                 if result.first is None:
-                    said = f"refused: {result.limits}"
+                    verdict = f"refused: {result.limits}"
                 numbers = [f"{value:.4g}" if value is not None else "" for value in (result.first, result.last)]
                 weights = f"{result.trainable:,}" if result.trainable else ""
-                text.append(f"| {result.name} | {said} | {' | '.join(numbers)} | {weights} |".replace("|  |", "| |"))
+                text.append(f"| {result.name} | {verdict} | {' | '.join(numbers)} | {weights} |".replace("|  |", "| |"))
         text += [f"| {name} | refused: {reason} | | | |" for kind, name, reason in gone if kind == part]
     return "\n".join(text) + "\n"
 
 
 def told(text: str) -> list[Result]:
     """The results in a page, without what is refused by name: what is not tried again stays as it is."""
-    found, part, names = [], "", {case.name for case in cases()}
+    results, part, names = [], "", {case.name for case in cases()}
     for line in text.splitlines():
         if line.startswith("## "):
             part = line.removeprefix("## ").removesuffix("s").lower()
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if not line.startswith("| ") or cells[0] not in names:
             continue
-        name, said = cells[:2]
+        name, verdict = cells[:2]
         first, last = (float(cell) if cell else None for cell in cells[2:4])
-        limits = said.removeprefix("works").removeprefix(" with limits: ").removeprefix("refused: ")
+        limits = verdict.removeprefix("works").removeprefix(" with limits: ").removeprefix("refused: ")
         weights = int(cells[4].replace(",", "")) if cells[4] else None
-        found.append(Result(part, name, said == "works", limits, first, last, weights))
-    return found
+        results.append(Result(part, name, verdict == "works", limits, first, last, weights))
+    return results
 
 
 def main(names: list[str]) -> None:

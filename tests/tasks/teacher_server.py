@@ -111,8 +111,8 @@ def answer(asked: Asked, reply: Reply) -> bytes:
     message: dict[str, Any] = {"role": "assistant", "content": reply.text}
     if reply.tool_calls:
         message["tool_calls"] = reply.tool_calls
-    said: dict[str, Any] = {"message": message} if "messages" in asked.body else {"text": reply.text}
-    choice = {"index": 0, "finish_reason": "tool_calls" if reply.tool_calls else reply.finish_reason, **said}
+    part: dict[str, Any] = {"message": message} if "messages" in asked.body else {"text": reply.text}
+    choice = {"index": 0, "finish_reason": "tool_calls" if reply.tool_calls else reply.finish_reason, **part}
     whole = {"id": "1", "object": "chat.completion", "created": 0, "model": asked.body["model"], "choices": [choice]}
     return json.dumps({**whole, "usage": usage}).encode()
 

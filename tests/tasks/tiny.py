@@ -178,12 +178,12 @@ def rows(split: str, chats: list[list[dict[str, str]]]) -> Any:
     )
 
 
-def templated(path: Path, made: Any, table: Any) -> None:
+def templated(path: Path, coder: Any, table: Any) -> None:
     """Write the rows of `table` as token ids and labels (Arrow IPC stream)."""
     import pyarrow as pa
 
     ids = [
-        made(made.apply_chat_template(chat, tokenize=False), add_special_tokens=False)["input_ids"]
+        coder(coder.apply_chat_template(chat, tokenize=False), add_special_tokens=False)["input_ids"]
         for chat in table.column("messages").to_pylist()
     ]
     columns = pa.table(
@@ -206,10 +206,10 @@ def project(root: Path, *, method: str = "lora", dtype: str = "float32", tied: b
     import pyarrow.parquet as pq
 
     paths = Paths(root)
-    made = tokenizer()
-    made.save_pretrained(paths.templated / "tokenizer")
-    base = model(paths.base / "model", vocabulary=len(made), tied=tied, dtype=dtype)
-    made.save_pretrained(base)
+    coder = tokenizer()
+    coder.save_pretrained(paths.templated / "tokenizer")
+    base = model(paths.base / "model", vocabulary=len(coder), tied=tied, dtype=dtype)
+    coder.save_pretrained(base)
     record(paths, base, "trained", "model")
     chats = conversations()
     paths.clean.mkdir(parents=True)
@@ -217,11 +217,11 @@ def project(root: Path, *, method: str = "lora", dtype: str = "float32", tied: b
         table = rows(split, part)
         pq.write_table(table, paths.clean / f"{split}.parquet")
         if split != "test":
-            templated(paths.templated / f"{split}.arrow", made, table)
+            templated(paths.templated / f"{split}.arrow", coder, table)
     if method == "lora":
         adapter(paths.trained, base)
     elif method == "full":
-        model(paths.trained, vocabulary=len(made), tied=tied, initializer_range=0.21)
+        model(paths.trained, vocabulary=len(coder), tied=tied, initializer_range=0.21)
     return paths
 
 

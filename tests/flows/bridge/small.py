@@ -36,7 +36,7 @@ class Project:
 
     def __init__(self, path: Path, link: str, more: str = "") -> None:
         self.path = path
-        self.told: list[str] = []
+        self.lines: list[str] = []
         """What people were told in the last run."""
         (path / "data").mkdir()
         (path / "dvc.yaml").write_text(PIPELINE + more)
@@ -51,11 +51,11 @@ class Project:
 
     def run(self, *force: str, remote: str | None = None) -> dict[str, str]:
         """Make every stage current; return those that were not, with how they became so."""
-        self.told = []
+        self.lines = []
         hows = {}
-        for status in survey(self.told.append):
+        for status in survey(self.lines.append):
             force_it = status.name in force
-            outcome = ensure_current(status.name, work, force=force_it, tell=self.told.append, remote=remote)
+            outcome = ensure_current(status.name, work, force=force_it, tell=self.lines.append, remote=remote)
             hows[status.name] = outcome.how
         sort_lockfile()
         return {name: how for name, how in hows.items() if how != "unchanged"}

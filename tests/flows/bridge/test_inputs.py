@@ -71,7 +71,7 @@ def test_what_is_tracked_is_stored_anew_where_the_cache_had_it_damaged(rows: Pat
 @pytest.mark.parametrize("where", ["cache", "remote", "both"])
 def test_a_damaged_input_comes_from_the_remote_or_is_named(rows: Path, tmp_path: Path, where: str) -> None:
     """As a run in a worktree of its own takes it."""
-    told: list[str] = []
+    lines: list[str] = []
     remote = tmp_path / "remote"
     with Repo() as repo:
         with repo.config.edit("repo") as config:
@@ -86,14 +86,14 @@ def test_a_damaged_input_comes_from_the_remote_or_is_named(rows: Path, tmp_path:
         cached(FIRST).unlink()
     rows.unlink()
     if where == "cache":
-        checkout_inputs(told.append)
+        checkout_inputs(lines.append)
         assert rows.read_text() == FIRST
     else:
         with pytest.raises(MachineError, match=r"data/mine\.jsonl: the copy on the remote store is damaged"):
-            checkout_inputs(told.append)
+            checkout_inputs(lines.append)
         assert not rows.exists()
-    assert [line.partition(":")[0] for line in told] == ["data/mine.jsonl"] * (2 if where == "both" else 1)
-    assert len(list(Path(".dvc/cache/damaged").iterdir())) == len(told)
+    assert [line.partition(":")[0] for line in lines] == ["data/mine.jsonl"] * (2 if where == "both" else 1)
+    assert len(list(Path(".dvc/cache/damaged").iterdir())) == len(lines)
 
 
 def test_outputs_that_are_restored_are_links_where_the_disk_shares_no_blocks(

@@ -40,7 +40,7 @@ def test_the_other_clone_has_what_the_stage_reads_and_makes_the_same_bytes(
     sent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, key = git("status", "--porcelain"), stage_key("model")
-    made = Path("data/model/weights.bin").read_bytes()
+    weights = Path("data/model/weights.bin").read_bytes()
     commit = pack("model", None)
     assert git("status", "--porcelain") == before, "the index of the checkout is as it was"
     git("push", "--quiet", str(sent), f"{commit}:refs/temper/stages/{commit}")
@@ -52,7 +52,7 @@ def test_the_other_clone_has_what_the_stage_reads_and_makes_the_same_bytes(
     assert not Path("data/model").exists()
     assert stage_key("model") == key
     assert ensure_current("model", work).how == "ran"
-    assert Path("data/model/weights.bin").read_bytes() == made
+    assert Path("data/model/weights.bin").read_bytes() == weights
 
 
 def test_what_is_not_whole_in_the_remote_is_named(sent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_a_remote_that_takes_nothing_is_said(sent: Path) -> None:
 
 def test_what_another_machine_made_is_taken_for_what_ran(sent: Path) -> None:
     """The command is not called here; what comes of it is restored, and read."""
-    made = Path("data/model/weights.bin").read_bytes()
+    weights = Path("data/model/weights.bin").read_bytes()
     keys: list[str] = []
 
     def elsewhere(key: str) -> float:
@@ -87,10 +87,10 @@ def test_what_another_machine_made_is_taken_for_what_ran(sent: Path) -> None:
 
     outcome = ensure_current("model", _never, force=True, elsewhere=elsewhere)
     assert (outcome.how, outcome.seconds, keys) == ("ran", 7.0, [stage_key("model")])
-    assert Path("data/model/weights.bin").read_bytes() == made
+    assert Path("data/model/weights.bin").read_bytes() == weights
     shutil.rmtree(".dvc/cache")
     assert ensure_current("model", _never, force=True, remote="store", elsewhere=lambda key: 1.0).how == "ran"
-    assert Path("data/model/weights.bin").read_bytes() == made
+    assert Path("data/model/weights.bin").read_bytes() == weights
     assert len(list(Path(".dvc/cache/runs").glob("*/*/*"))) == 1, "of one key, not of all"
     Path("params.yaml").write_text("rate: 0.3\n")
     with pytest.raises(Unavailable, match="model ran on another machine, and its outputs did not arrive complete"):

@@ -48,7 +48,7 @@ def test_what_is_started(started: list[tuple[str, ...]], line: str, words: str) 
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "sentence"),
     [
         ("serve --check http://x/v1", "name exactly one candidate, the one that is served there"),
         ("serve --check http://x/v1 a b", "name exactly one candidate, the one that is served there"),
@@ -56,10 +56,10 @@ def test_what_is_started(started: list[tuple[str, ...]], line: str, words: str) 
     ],
 )
 def test_what_is_refused(
-    started: list[tuple[str, ...]], line: str, told: str, capsys: pytest.CaptureFixture[str]
+    started: list[tuple[str, ...]], line: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(line.split()) == 1
-    assert told in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err
     assert not started
 
 

@@ -29,9 +29,9 @@ def test_a_sweep_over_bases_ranks_them_with_intervals_and_price() -> None:
         ("a/two", "t-2", 3600.0, 2.0), ("a/one", "t-1", 1800.0, 1.0),
     ]  # fmt: skip
     assert board.others == {"a/two": 1, "a/one": 0}
-    told = board.as_json()
-    assert told["tasks"] == [{"task": "", "metric": "exact_match"}]
-    assert [[round(value, 4) for value in cell] for cell in told["entries"][0]["scores"][0]] == [
+    listed = board.as_json()
+    assert listed["tasks"] == [{"task": "", "metric": "exact_match"}]
+    assert [[round(value, 4) for value in cell] for cell in listed["entries"][0]["scores"][0]] == [
         [0.3, 0.2, 0.4],
         [0.7, 0.6, 0.8],
     ]

@@ -204,8 +204,8 @@ def test_every_key_has_a_line(name: str) -> None:
     text, _ = CASES[name]
     Path(name).write_text(text)
     given = json.loads(text) if name.endswith(".json") else parse(text, "safe")
-    told = {part for line in convert(Path(name)).lines for part in line.key.replace("[0]", "").split(".")}
-    assert keys_of(given) <= told
+    named = {part for line in convert(Path(name)).lines for part in line.key.replace("[0]", "").split(".")}
+    assert keys_of(given) <= named
 
 
 def test_what_is_refused_or_unknown_says_why() -> None:

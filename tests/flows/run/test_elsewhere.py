@@ -59,11 +59,11 @@ def run(clock: Clock, calls: list[str], monkeypatch: pytest.MonkeyPatch) -> Call
 
     def run(answers: Callable[[float], FlowRun], pushed: bool = False, force: bool = False) -> list[str]:
         """`answers`: what the server says of the stage's run by the time, or raises; `pushed`: what the remote has."""
-        told: list[str] = []
+        lines: list[str] = []
         monkeypatch.setattr(elsewhere, "_read", lambda run: answers(clock.now))
         monkeypatch.setattr(elsewhere, "shared", lambda key, remote: pushed)
-        Elsewhere(Share(), told.append).run("train", "key", "gpu", lambda: None, force=force)
-        return told
+        Elsewhere(Share(), lines.append).run("train", "key", "gpu", lambda: None, force=force)
+        return lines
 
     return run
 
@@ -83,12 +83,12 @@ def away(begin: float, end: float, then: Any = None) -> Callable[[float], FlowRu
 
 def test_a_server_that_comes_back_finds_the_run_waiting(run: Any, calls: list[str]) -> None:
     """Away for longer than a machine may be silent: that nobody heard its beats is no sign of its death."""
-    told = run(away(10, 10 + 5 * SILENCE, Completed()))
-    assert told[1] == (
+    lines = run(away(10, 10 + 5 * SILENCE, Completed()))
+    assert lines[1] == (
         "the Prefect server does not answer; this run waits for it, 60 minutes at most. train continues on its "
         "machine, and its outputs are kept."
     )
-    assert len(told) == 2, "it is said once"
+    assert len(lines) == 2, "it is said once"
     assert calls == ["forget"]
 
 

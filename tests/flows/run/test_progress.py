@@ -36,10 +36,10 @@ class Page:
         pass
 
     def _new(self, key: str, text: str) -> UUID:
-        made = uuid4()
-        self.keys[made] = key
+        identity = uuid4()
+        self.keys[identity] = key
         self.shown.append((key, text))
-        return made
+        return identity
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ def test_what_has_no_loss_has_no_curve(page: Page) -> None:
 
 def test_a_line_has_a_point_for_each_new_value() -> None:
     lines: Lines = {}
-    told = [(1, {"loss": 3.0}), (2, {"loss": 3.0}), (3, {"loss": 2.5, "eval_loss": 2.75}), (4, {"grad_norm": 1.0})]
-    assert [add_points(lines, state(done, None, **figures)) for done, figures in told] == [True, False, True, False]
+    reports = [(1, {"loss": 3.0}), (2, {"loss": 3.0}), (3, {"loss": 2.5, "eval_loss": 2.75}), (4, {"grad_norm": 1.0})]
+    assert [add_points(lines, state(done, None, **figures)) for done, figures in reports] == [True, False, True, False]
     assert lines == {"training": [(1.0, 3.0), (3.0, 2.5)], "validation": [(3.0, 2.75)]}
     for done in range(5, 5 + 3 * MOST):
         add_points(lines, state(done, None, loss=1.0 / done))

@@ -39,13 +39,13 @@ def test_the_divergence_is_that_over_the_tokens_told_of_and_one_class_for_the_ot
 
     student = torch.tensor([[0.5, 0.25, 0.125, 0.125], [0.25, 0.25, 0.25, 0.25]]).log() + 3.0
     ids = torch.tensor([[0, 2, 0], [3, 1, 0]])
-    told = torch.tensor([[math.log(0.6), math.log(0.3), -INF], [math.log(0.5), math.log(0.25), math.log(0.125)]])
+    targets = torch.tensor([[math.log(0.6), math.log(0.3), -INF], [math.log(0.5), math.log(0.25), math.log(0.125)]])
     by_hand = [
         0.6 * math.log(0.6 / 0.5) + 0.3 * math.log(0.3 / 0.125) + 0.1 * math.log(0.1 / 0.375),  # 0.2399
         0.5 * math.log(0.5 / 0.25) + 0.125 * math.log(0.125 / 0.25) * 2,  # 0.1733
     ]
     assert by_hand == pytest.approx([0.239858, 0.173287], abs=1e-6)
-    assert divergence(student, ids, told).tolist() == pytest.approx(by_hand, abs=1e-6)
+    assert divergence(student, ids, targets).tolist() == pytest.approx(by_hand, abs=1e-6)
 
 
 def test_it_is_trls_where_that_has_the_same_and_the_whole_one_where_all_is_told() -> None:
@@ -58,9 +58,9 @@ def test_it_is_trls_where_that_has_the_same_and_the_whole_one_where_all_is_told(
     likeliest = teacher.log_softmax(-1).topk(3)
     bare: Any = ServerDistillationTrainer.__new__(ServerDistillationTrainer)
     bare.loss_add_tail = True
-    told = {"topk_logprobs": likeliest.values, "topk_token_ids": likeliest.indices}
+    targets = {"topk_logprobs": likeliest.values, "topk_token_ids": likeliest.indices}
     labels = torch.ones(2, 5, dtype=torch.long)
-    theirs = bare._compute_server_forward_kl_loss(told, student.log_softmax(-1), labels)
+    theirs = bare._compute_server_forward_kl_loss(targets, student.log_softmax(-1), labels)
     ours = divergence(student.flatten(0, 1), likeliest.indices.flatten(0, 1), likeliest.values.flatten(0, 1))
     assert ours.mean().item() == pytest.approx(theirs.item(), rel=1e-5)
     one, other = (torch.autograd.grad(value, student)[0] for value in (ours.mean(), theirs))
@@ -128,9 +128,9 @@ def test_labels_count_as_much_as_is_asked(project: Paths) -> None:
     for weight in (0.0, 0.5, 0.9):
         stage.run(settings_with(steps=1, warmup_steps=0, arguments={"label_weight": weight}), project)
         losses.append(support.column(project.aligned / "loss.csv", "loss")[0])
-    told, half, most = losses
-    own = 2 * half - told
-    assert most == pytest.approx(0.1 * told + 0.9 * own, rel=1e-5)
+    whole, half, most = losses
+    own = 2 * half - whole
+    assert most == pytest.approx(0.1 * whole + 0.9 * own, rel=1e-5)
     with pytest.raises(SettingsError, match="label_weight is 1; set it to a share from 0 to below 1"):
         stage.validate(settings_with(arguments={"label_weight": 1.0}), project)
 

@@ -125,25 +125,25 @@ def test_the_versions_are_those_that_trl_names() -> None:
 class Server:
     """What a `vllm serve` says of itself and answers, as trl's client asks it."""
 
-    def __init__(self, model: Any = None, weights: Path | None = None, **told: Any) -> None:
-        self.model, self.weights, self.told = model, weights, told
+    def __init__(self, model: Any = None, weights: Path | None = None, **facts: Any) -> None:
+        self.model, self.weights, self.facts = model, weights, facts
         self.generator = vllm_standin.seeded(0)
         self.asked: list[str] = []
 
     def get(self, path: str) -> tuple[int, Any]:
-        if path in self.told.get("statuses", {}):
-            return self.told["statuses"][path], {}
+        if path in self.facts.get("statuses", {}):
+            return self.facts["statuses"][path], {}
         config = {
-            "weight_transfer_config": self.told.get("transfer", {"backend": "nccl"}),
-            "model_config": {"logprobs_mode": self.told.get("mode", "processed_logprobs")},
+            "weight_transfer_config": self.facts.get("transfer", {"backend": "nccl"}),
+            "model_config": {"logprobs_mode": self.facts.get("mode", "processed_logprobs")},
         }
-        served = self.told.get("served", "base")
+        served = self.facts.get("served", "base")
         return 200, {
             "/health": {},
             "/v1/models": {"data": [{"id": served, "root": served}]},
             "/server_info": {"vllm_config": config},
             "/get_world_size": {"world_size": 1},
-        }.get(path, self.told.get("else", {}))
+        }.get(path, self.facts.get("else", {}))
 
     def post(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         self.asked.append(path)
@@ -196,7 +196,7 @@ def serving(server: Server) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("facts", "message"),
     [
         ({}, None),
         ({"served": "models/base"}, None),
@@ -208,8 +208,8 @@ def serving(server: Server) -> Iterator[str]:
         ({"statuses": {"/v1/models": 404}}, "the server there is not vLLM"),
     ],
 )
-def test_a_server_is_asked_whether_it_can_serve_the_training(told: dict[str, Any], message: str | None) -> None:
-    with serving(Server(**told)) as address:
+def test_a_server_is_asked_whether_it_can_serve_the_training(facts: dict[str, Any], message: str | None) -> None:
+    with serving(Server(**facts)) as address:
         problems = list(generation.server_problems(address, "base"))
     assert len(problems) == (message is not None)
     for problem in problems:

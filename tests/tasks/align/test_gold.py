@@ -83,10 +83,10 @@ def test_the_loss_is_one_made_apart(project: Paths) -> None:
     )
 
     sides = []
-    for coder, tokens, made, start in (
+    for coder, tokens, scores, start in (
         (ours, own, logits, len(prompt)), (theirs, pieces, teacher_logits, ids.shape[1] - len(pieces))
     ):  # fmt: skip
-        before = made[0, start - 1 : start - 1 + len(tokens)].softmax(-1).double().numpy()
+        before = scores[0, start - 1 : start - 1 + len(tokens)].softmax(-1).double().numpy()
         ends = np.cumsum([len(coder.decode([token]).encode()) for token in tokens[:-1]]).tolist()
         sides += [before, tokens, [*ends, -1]]  # the end of the answer is a place of its own
     assert loss.item() == pytest.approx(uld(*sides), rel=1e-4)

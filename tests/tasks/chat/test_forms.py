@@ -20,8 +20,8 @@ NINE = (
 
 def calls(*ids: str | None) -> dict[str, Any]:
     function = {"name": "f", "arguments": "{}"}
-    made = [{**({"id": name} if name else {}), "type": "function", "function": function} for name in ids]
-    return {"role": "assistant", "content": "", "tool_calls": made}
+    listed = [{**({"id": name} if name else {}), "type": "function", "function": function} for name in ids]
+    return {"role": "assistant", "content": "", "tool_calls": listed}
 
 
 def result(call_id: str | None, text: str) -> dict[str, Any]:

@@ -30,8 +30,8 @@ def row(*middle: dict[str, Any], tools: Any = TOOLS) -> dict[str, Any]:
     return {"tools": tools, "messages": [ASKED, *middle, ANSWER]}
 
 
-def calls(*made: dict[str, Any]) -> dict[str, Any]:
-    return {"role": "assistant", "content": None, "tool_calls": list(made)}
+def calls(*each: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": list(each)}
 
 
 def read(value: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -374,5 +374,5 @@ def test_the_stage_says_what_it_reads_and_what_it_does_not(paths: Paths, capsys:
     ledger = cleaned(paths, rows, columns={"ignored": ["label"]})
     read = {"instruction": "question", "output": "answer"}
     assert ledger["columns"] == {"alpaca": {"not_read": {"label": 40, "page": 40}, "read": read, "rows": 40}}
-    said = "clean: 40 rows of the shape alpaca; read: instruction (question), output (answer); not read: label, page"
-    assert said in capsys.readouterr().out
+    line = "clean: 40 rows of the shape alpaca; read: instruction (question), output (answer); not read: label, page"
+    assert line in capsys.readouterr().out

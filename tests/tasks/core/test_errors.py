@@ -8,15 +8,15 @@ from tasks.core.errors import TREE, ModelError, StageFailed, Unavailable, advice
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "sentence"),
     [
         (errno.ENOSPC, "data/x: the disk is full; free some space and run again: finished stages and checkpoints"),
         (errno.EROFS, "data/x: the file system is read-only; run in a folder that can be written."),
         (errno.EIO, "data/x: Input/output error."),
     ],
 )
-def test_names_the_file_and_what_to_do(number: int, said: str) -> None:
-    assert advice(OSError(number, "as the system says it", "data/x")).startswith(said)
+def test_names_the_file_and_what_to_do(number: int, sentence: str) -> None:
+    assert advice(OSError(number, "as the system says it", "data/x")).startswith(sentence)
 
 
 def test_without_a_file() -> None:

@@ -75,15 +75,15 @@ def test_a_fault_is_one_sentence_of_one_place(tmp_path: Path, line: str, sentenc
     path.write_text(f"wide:\n  {line}\n")
     with pytest.raises(SettingsError) as error:
         load(Wide, path, "wide")
-    (told,) = str(error.value).splitlines()
-    assert told == f"{path}:2: {sentence}"
+    (line,) = str(error.value).splitlines()
+    assert line == f"{path}:2: {sentence}"
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
-    told = faults(tmp_path, "train:\n  steps: many\n  learning_rate: -1\n")
-    assert len(told) == 2
-    assert any(":2: train.steps = 'many'" in line for line in told)
-    assert any(":3: train.learning_rate = -1" in line for line in told)
+    lines = faults(tmp_path, "train:\n  steps: many\n  learning_rate: -1\n")
+    assert len(lines) == 2
+    assert any(":2: train.steps = 'many'" in line for line in lines)
+    assert any(":3: train.learning_rate = -1" in line for line in lines)
 
 
 def test_numbers_as_yaml_1_2_has_them(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_numbers_as_yaml_1_2_has_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "sentence"),
     [
         ("a: [1\n", "not valid YAML: line "),
         ("a: 1\nb: 2\na: 3\n", "not valid YAML: line 3: the key a occurs twice; remove one"),
@@ -102,8 +102,8 @@ def test_numbers_as_yaml_1_2_has_them(tmp_path: Path) -> None:
         ("other: {}\n", "the section 'train' is missing"),
     ],
 )
-def test_a_document_that_is_none(tmp_path: Path, text: str, told: str) -> None:
-    assert told in faults(tmp_path, text)[0]
+def test_a_document_that_is_none(tmp_path: Path, text: str, sentence: str) -> None:
+    assert sentence in faults(tmp_path, text)[0]
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -120,9 +120,9 @@ def test_an_empty_section_is_all_defaults(tmp_path: Path) -> None:
 def test_a_key_given_in_place_of_its_name_is_not_told(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("generate:\n  teacher:\n    key_variable: sk-plenty-of-secret\n")
-    with pytest.raises(SettingsError, match=r":3: generate\.teacher\.key_variable: not the name of .*remove") as told:
+    with pytest.raises(SettingsError, match=r":3: generate\.teacher\.key_variable: not the name of .*remove") as error:
         load(generate.Settings, path, "generate")
-    assert "sk-" not in str(told.value)
+    assert "sk-" not in str(error.value)
 
 
 def test_a_fault_of_a_whole_section_is_told_without_its_values(tmp_path: Path) -> None:

@@ -33,25 +33,25 @@ def test_a_full_or_protected_disk_is_a_sentence_and_leaves_nothing_half_written(
     with small_disk(tmp_path / "disk") as disk:
         project(disk.path)
         disk.fill()
-        code, said = stage(disk.path, "clean")
+        code, output = stage(disk.path, "clean")
         assert code == 1
-        assert "the disk is full; free some space and run again" in said
+        assert "the disk is full; free some space and run again" in output
         assert not [path for path in disk.path.glob("data/**/*") if path.is_file()]
         disk.empty()
         assert stage(disk.path, "clean")[0] == 0
-        made = {file.name: file.read_bytes() for file in (disk.path / "data/clean").iterdir()}
+        kept = {file.name: file.read_bytes() for file in (disk.path / "data/clean").iterdir()}
         disk.protect()
-        code, said = stage(disk.path, "clean")
+        code, output = stage(disk.path, "clean")
         assert code == 1
-        assert "the file system is read-only; run in a folder that can be written" in said
-        assert {file.name: file.read_bytes() for file in (disk.path / "data/clean").iterdir()} == made
+        assert "the file system is read-only; run in a folder that can be written" in output
+        assert {file.name: file.read_bytes() for file in (disk.path / "data/clean").iterdir()} == kept
 
 
 @pytest.mark.parametrize("arguments", [[], ["cook"], ["quantize", "nf4", "int8"]])
 def test_a_call_that_means_nothing_is_answered_with_the_usage(tmp_path: Path, arguments: list[str]) -> None:
-    code, said = stage(tmp_path, *arguments)
+    code, output = stage(tmp_path, *arguments)
     assert code == 1
-    assert said.startswith(
+    assert output.startswith(
         "usage: python -m tasks " + (arguments[0] if arguments[:1] == ["quantize"] else "STAGE, with STAGE one of")
     )
 

@@ -56,11 +56,11 @@ def settings(base_url: str, budget: dict[str, Any] | None = None, **more: Any) -
 
 def entries(ids: list[int]) -> list[Any]:
     """The own token with a half, 5 and 6 with a quarter and an eighth; all decode as the tests' tokenizer has it."""
-    told: list[Any] = [None]
+    listed: list[Any] = [None]
     for own in ids[1:]:
         values = {5: 0.25, 6: 0.125, own: 0.5}
-        told.append({str(token): _entry(math.log(value), decoded(token)) for token, value in values.items()})
-    return told
+        listed.append({str(token): _entry(math.log(value), decoded(token)) for token, value in values.items()})
+    return listed
 
 
 @cache
@@ -236,8 +236,8 @@ def by_ids(asked: Asked) -> Reply:
     body, ids = json.loads(echoed(asked).body or b""), asked.body["prompt"]
     logprobs = body["choices"][0]["logprobs"]
     logprobs["tokens"] = [f"token_id:{token}" for token in (*ids, 5)]
-    told = [{5: math.log(0.25), 6: math.log(0.125), own: math.log(0.5)} for own in (*ids, 5)]
-    named = [{f"token_id:{token}": value for token, value in one.items()} for one in told[1:]]
+    listed = [{5: math.log(0.25), 6: math.log(0.125), own: math.log(0.5)} for own in (*ids, 5)]
+    named = [{f"token_id:{token}": value for token, value in one.items()} for one in listed[1:]]
     logprobs["top_logprobs"] = [None, *named]
     return Reply(body=json.dumps(body).encode())
 
@@ -267,8 +267,8 @@ def llama(asked: Asked) -> Reply:
     if asked.path != "/v1/completions":
         return Reply(status=404, body=b'{"error": {"message": "File Not Found"}}')
     (answered,) = asked.body.get("logit_bias", {"7": 0})
-    told = [{"id": 5, "token": "x", "logprob": -0.2}, {"id": 6, "token": "y", "logprob": -3.0}]
-    token = {"id": int(answered), "token": "", "bytes": [], "logprob": -4.0, "top_logprobs": told}
+    listed = [{"id": 5, "token": "x", "logprob": -0.2}, {"id": 6, "token": "y", "logprob": -3.0}]
+    token = {"id": int(answered), "token": "", "bytes": [], "logprob": -4.0, "top_logprobs": listed}
     choice = {"index": 0, "text": "x", "finish_reason": "length", "logprobs": {"content": [token]}}
     usage = {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3}
     return Reply(body=json.dumps({"choices": [choice], "usage": usage}).encode())
@@ -325,9 +325,9 @@ def test_a_check_names_the_form_that_a_server_knows(templated: Paths, form: str,
 def test_more_tokens_than_asked_for_and_some_that_are_none_are_left_out(templated: Paths) -> None:
     def more(asked: Asked) -> Reply:
         ids = asked.body["prompt"]
-        told = all_told(ids, "", **{"-5": -3.0, "5": -2.0, "6": -3.0, "7": -4.0, "8": -math.inf})
+        listed = all_told(ids, "", **{"-5": -3.0, "5": -2.0, "6": -3.0, "7": -4.0, "8": -math.inf})
         usage = {"prompt_tokens": -1, "completion_tokens": 10**30}
-        body = {"choices": [{"index": 0, "text": "x", "prompt_logprobs": told}], "usage": usage}
+        body = {"choices": [{"index": 0, "text": "x", "prompt_logprobs": listed}], "usage": usage}
         return Reply(body=json.dumps(body).encode())
 
     with teacher_server(more) as server:

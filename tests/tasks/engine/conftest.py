@@ -41,15 +41,15 @@ def engine(nodes: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clu
 def same(engine: Cluster, nodes: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Paths, Callable[[], Any]], Any]:
     """What a stage makes, which has to be the same with one process, with two, and on the nodes."""
 
-    def same(paths: Paths, made: Callable[[], Any]) -> Any:
+    def same(paths: Paths, outputs: Callable[[], Any]) -> Any:
         monkeypatch.setattr(local, "cores", lambda: 1)
-        alone = made()
+        alone = outputs()
         monkeypatch.setattr(local, "cores", lambda: 2)
-        assert made() == alone
+        assert outputs() == alone
         monkeypatch.setattr(cluster, "connected", lambda address, paths: nullcontext(engine))
         counted = engine.items
         paths.params.write_text(f"machine: {{engine: ray, address: '{nodes.address}'}}\n")
-        assert made() == alone
+        assert outputs() == alone
         assert engine.items > counted, "nothing was sent to the nodes"
         return alone
 

@@ -85,12 +85,12 @@ def test_any_number_of_items_may_be_waited_for_at_once(engine: Cluster) -> None:
 def put_rows(paths: Paths) -> None:
     """Rows of many shapes and kinds of files, copies and faults among them: several pieces of work."""
     folder = paths.root / "input"
-    said = [" ".join(f"word{number * place * 7919 % 5003}" for place in range(1, 13)) for number in range(1, 551)]
-    said += said[:50]  # copies
-    said += [f"{text} also" for text in said[100:150]]  # near-duplicates
-    said += [" ".join([f"new{number}", *said[2].split()[:9], f"end{number}"]) for number in range(50)]  # passages
+    texts = [" ".join(f"word{number * place * 7919 % 5003}" for place in range(1, 13)) for number in range(1, 551)]
+    texts += texts[:50]  # copies
+    texts += [f"{text} also" for text in texts[100:150]]  # near-duplicates
+    texts += [" ".join([f"new{number}", *texts[2].split()[:9], f"end{number}"]) for number in range(50)]  # passages
     lines = []
-    for number, text in enumerate(said):
+    for number, text in enumerate(texts):
         turns = [{"role": "user", "content": text}, {"role": "assistant", "content": f"answer {number % 550}"}]
         split = {"split": "test"} if number < 9 else {}
         lines.append(json.dumps({"messages": turns, f"extra{number % 300}": 1, **split}))

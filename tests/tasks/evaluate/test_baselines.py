@@ -46,10 +46,10 @@ def test_the_nearest_texts_are_those_of_bm25() -> None:
     def score(query: str, document: list[str]) -> float:
         total = 0.0
         for word in query.split():
-            found = sum(word in other for other in words)
+            holders = sum(word in other for other in words)
             count = document.count(word)
             weight = count / (count + 1.5 * (0.25 + 0.75 * len(document) / mean))
-            total += log(1 + (len(words) - found + 0.5) / (found + 0.5)) * weight
+            total += log(1 + (len(words) - holders + 0.5) / (holders + 0.5)) * weight
         return total
 
     for query in ("stop the queue", "the web", "start a volume", "nothing known", ""):

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.evaluate.benchmark_draw import questions, takes_numbers
 from tasks.evaluate.settings import Settings
-from tasks.report.render import drawn as told
+from tasks.report.render import drawn as sentence_of
 
 
 def task(docs: list[dict[str, Any]], name: str = "t") -> Any:
@@ -71,7 +71,7 @@ def test_the_first_ones_where_lm_eval_can_do_no_other(monkeypatch: pytest.Monkey
     ],
 )
 def test_the_report_says_which(record: dict[str, Any], sentence: str) -> None:
-    assert told(record) == sentence
+    assert sentence_of(record) == sentence
 
 
 def test_scores_are_by_task_so_a_task_stands_once() -> None:

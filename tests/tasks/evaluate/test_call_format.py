@@ -93,11 +93,11 @@ def format_of(template: str) -> CallFormat:
 
 
 def answer(*calls: tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    made = [
+    listed = [
         {"id": f"callq{number:04d}", "type": "function", "function": {"name": name, "arguments": json.dumps(values)}}
         for number, (name, values) in enumerate(calls, 1)
     ]
-    return {"role": "assistant", "content": "", "tool_calls": made}
+    return {"role": "assistant", "content": "", "tool_calls": listed}
 
 
 RAIN = ("rain", {"city": "Oslo", "days": 2})

@@ -96,12 +96,12 @@ def test_formats_without_json_are_compared_too() -> None:
 
 
 def test_where_the_reference_is_in_words_a_call_is_wrong() -> None:
-    said = {"role": "assistant", "content": "No rain."}
-    scored = columns(HERMES, said, "No rain.", hermes(RAIN), "Maybe.")
+    words = {"role": "assistant", "content": "No rain."}
+    scored = columns(HERMES, words, "No rain.", hermes(RAIN), "Maybe.")
     assert scored["reference"] == ["No rain."] * 3
     assert scored["exact_match"] == [1.0, 0.0, 0.0]
     assert scored["tool_calls"] == [1.0, 0.0, 1.0]
-    assert columns(XML, said, "<function=rain><parameter=city>").get("tool_calls") == [0.0]
+    assert columns(XML, words, "<function=rain><parameter=city>").get("tool_calls") == [0.0]
 
 
 def test_a_template_that_writes_no_calls_is_told_in_json() -> None:
@@ -162,8 +162,8 @@ def test_the_engine_keeps_what_calls_are_made_of_and_the_room_is_that_of_the_cal
     tokenizer = coder(HERMES)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<tool_call>", "</tool_call>"]})
     text = hermes(RAIN)
-    (made,) = answers(tokenizer, tmp_path, f"{text}<|im_end|>")
-    assert (made.raw, made.text) == (text, text.replace("<tool_call>", "").replace("</tool_call>", ""))
+    (parsed,) = answers(tokenizer, tmp_path, f"{text}<|im_end|>")
+    assert (parsed.raw, parsed.text) == (text, text.replace("<tool_call>", "").replace("</tool_call>", ""))
     written = '<tool_call>\n{"name": "rain", "arguments": {"city": "Oslo", "days": 2}}\n</tool_call>'
     length = len(tokenizer(written, add_special_tokens=False)["input_ids"])
     assert answer_room([row(answer(RAIN))], tokenizer, {tokenizer.eos_token_id}, 1000) == length + 8

@@ -110,8 +110,8 @@ def test_the_likeliest_class_is_that_of_whole_sequences(
     monkeypatch.setattr(PaddedRows, "likelihoods", None)
     metric = Metric(kind="classification", choices=LABELS, by="likelihood", length_normalised=normalised)
     run(Settings(metrics=[metric], batch_size=5), project, "base")
-    found = pq.read_table(project.evaluation("base") / "predictions.parquet").to_pylist()
-    for row in found[:8]:
+    predictions = pq.read_table(project.evaluation("base") / "predictions.parquet").to_pylist()
+    for row in predictions[:8]:
         values = likelihoods(project.base / "model", row["prompt"])
         values = [value / len(label) for value, label in zip(values, LABELS, strict=True)] if normalised else values
         assert row["output"] == row["classification_answer"] == LABELS[int(np.argmax(values))]
@@ -126,10 +126,10 @@ def test_scores_of_classes(project: Paths) -> None:
     run(Settings(metrics=[generated, likely], max_new_tokens=6), project, "base")
     scores = tiny.read(project.evaluation("base") / "scores.json")
     assert set(scores["metrics"]) == {"said_macro_f1", "said_accuracy", "macro_f1", "accuracy"}
-    said = scores["classes"]["said"]
-    assert said["no_class"] == said["n"] == 32, "a random model names no class"
+    measured = scores["classes"]["said"]
+    assert measured["no_class"] == measured["n"] == 32, "a random model names no class"
     assert scores["classes"]["classification"]["no_class"] == 0
-    assert sum(one["support"] for one in said["classes"].values()) == 32
+    assert sum(one["support"] for one in measured["classes"].values()) == 32
     low, value, high = (scores["metrics"]["macro_f1"][key] for key in ("low", "value", "high"))
     assert 0 <= low <= value <= high <= 1
 

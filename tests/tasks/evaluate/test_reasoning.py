@@ -44,7 +44,7 @@ class Scripted:
 
     def generate(self, ids: Any, **limits: Any) -> Any:
         longest = max(map(len, self._ids))
-        rows = [said + [0] * (longest - len(said)) for said in self._ids]
+        rows = [written + [0] * (longest - len(written)) for written in self._ids]
         return torch.cat([ids, torch.tensor(rows)], 1)
 
 
@@ -60,7 +60,7 @@ def answers(tokenizer: Any, scratch: Path, *says: str, stops: tuple[str, ...] = 
 
 
 @pytest.mark.parametrize(
-    ("template", "said", "answer", "reasoning", "ended"),
+    ("template", "written", "answer", "reasoning", "ended"),
     [
         (QWEN, "<think>\n\n</think>\n\n4<|im_end|>", "4", "", True),
         (QWEN, "<think>\ntwo\n</think>\n\n4<|im_end|>", "4", "two", True),
@@ -73,16 +73,16 @@ def answers(tokenizer: Any, scratch: Path, *says: str, stops: tuple[str, ...] = 
     ],
 )
 def test_an_answer_is_what_follows_the_reasoning(
-    template: str, said: str, answer: str, reasoning: str, ended: bool, tmp_path: Path
+    template: str, written: str, answer: str, reasoning: str, ended: bool, tmp_path: Path
 ) -> None:
-    (got,) = answers(coder(template), tmp_path, said)
+    (got,) = answers(coder(template), tmp_path, written)
     assert (got.text, got.reasoning, got.ended) == (answer, reasoning, ended)
-    assert got.finish == ("stop" if "<|im_end|>" in said else "length")
+    assert got.finish == ("stop" if "<|im_end|>" in written else "length")
 
 
 @public
 @pytest.mark.parametrize(
-    ("name", "controls", "said"),
+    ("name", "controls", "written"),
     [
         (
             "trl/gptoss",
@@ -93,10 +93,10 @@ def test_an_answer_is_what_follows_the_reasoning(
         ("mistral-common/v15_think", ["[THINK]", "[/THINK]"], "[THINK]two[/THINK]4<|im_end|>"),
     ],
 )
-def test_markers_may_be_control_tokens(name: str, controls: list[str], said: str, tmp_path: Path) -> None:
+def test_markers_may_be_control_tokens(name: str, controls: list[str], written: str, tmp_path: Path) -> None:
     tokenizer = public_coder(name)
     tokenizer.add_special_tokens({"additional_special_tokens": controls})
-    (got,) = answers(tokenizer, tmp_path, said)
+    (got,) = answers(tokenizer, tmp_path, written)
     assert (got.text, got.reasoning) == ("4", "two")
 
 

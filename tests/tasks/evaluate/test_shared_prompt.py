@@ -44,8 +44,8 @@ def alone(model: Any, context: list[int], text: list[int]) -> tuple[float, bool]
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([[*context, *text][:-1]]), use_cache=False).logits[0].float()
     logits = logits[-len(text) :].log_softmax(-1)
-    said = [int(row.argmax()) for row in logits]
-    return sum(float(row[token]) for row, token in zip(logits, text, strict=True)), said == text
+    likeliest = [int(row.argmax()) for row in logits]
+    return sum(float(row[token]) for row, token in zip(logits, text, strict=True)), likeliest == text
 
 
 def decoded(model: Any, prompt: list[int], tokens: int) -> list[int]:

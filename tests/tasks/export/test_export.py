@@ -320,14 +320,14 @@ def test_cog(project: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert {file.name for file in out.iterdir()} == {
         "cog.yaml", "predict.py", "page.py", "index.html", "requirements.txt", "model", "export.json",
     }  # fmt: skip
-    said = YAML(typ="safe").load(out / "cog.yaml")
-    assert set(said) == {"build", "predict"}, "Cog's schema lets no others in"
-    assert said["build"] == {"gpu": True, "python_version": "3.11", "python_requirements": "requirements.txt"}
+    cog = YAML(typ="safe").load(out / "cog.yaml")
+    assert set(cog) == {"build", "predict"}, "Cog's schema lets no others in"
+    assert cog["build"] == {"gpu": True, "python_version": "3.11", "python_requirements": "requirements.txt"}
     packages = (out / "requirements.txt").read_text().split()
     assert all(re.fullmatch(r"[a-z]+==[0-9.]+", package) for package in packages), packages
     (tmp_path / "cog.py").write_text(STAND_IN)
     monkeypatch.syspath_prepend(str(tmp_path))
-    file, _, name = said["predict"].partition(":")
+    file, _, name = cog["predict"].partition(":")
     spec = importlib.util.spec_from_file_location("predict", out / file)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

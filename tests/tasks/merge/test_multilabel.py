@@ -85,7 +85,7 @@ def test_scores_are_those_of_scikit_learn(merged: Paths) -> None:
             expected = metrics.f1_score(truth, answers, average=average, zero_division=0)
             assert facts["metrics"][f"{average}_f1"]["value"] == pytest.approx(expected, abs=5e-5)
         listed = [row["multilabel_answer"] is not None for row in rows]
-        exact = [row == other and told for row, other, told in zip(truth, answers, listed, strict=True)]
+        exact = [row == other and is_list for row, other, is_list in zip(truth, answers, listed, strict=True)]
         assert facts["metrics"]["subset_accuracy"]["value"] == sum(exact) / len(rows)
         assert {name for name, one in facts["classes"]["multilabel"]["classes"].items() if one["support"]} <= {*classes}
     assert facts["metrics"]["macro_f1"]["value"] > 0.5
@@ -123,8 +123,8 @@ def test_the_lines_of_the_model_card_say_what_the_evaluation_says(merged: Paths)
         [sys.executable, "-c", program.replace(QUESTION, asked)],
         cwd=merged.root, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    said = re.findall(r"'([^']+)'", done.stdout.splitlines()[-1])
-    assert sorted(said) == json.loads(row["multilabel_answer"])
+    labels = re.findall(r"'([^']+)'", done.stdout.splitlines()[-1])
+    assert sorted(labels) == json.loads(row["multilabel_answer"])
 
 
 def test_what_it_cannot_be_asked_is_refused(merged: Paths) -> None:

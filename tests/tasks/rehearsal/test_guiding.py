@@ -80,9 +80,9 @@ def test_a_model_that_cannot_guide_is_refused(
     project: Path, monkeypatch: pytest.MonkeyPatch, align: dict[str, Any], message: str | None
 ) -> None:
     monkeypatch.chdir(project)
-    said = [str(error) for error in refusals(align=align)]
-    assert len(said) == (message is not None)
-    assert all(str(message) in one and "data/guides/" in one for one in said)
+    sentences = [str(error) for error in refusals(align=align)]
+    assert len(sentences) == (message is not None)
+    assert all(str(message) in one and "data/guides/" in one for one in sentences)
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_what_cannot_be_combined_is_refused(
 ) -> None:
     monkeypatch.chdir(project)
     combine = {"weights": {"trained": 0.5, other: 0.5}, "method": "linear"}
-    said = [str(error) for error in refusals(train={"method": method}, merge={"combine": combine})]
-    assert len(said) == (message is not None)
-    assert all(str(message) in one for one in said)
+    sentences = [str(error) for error in refusals(train={"method": method}, merge={"combine": combine})]
+    assert len(sentences) == (message is not None)
+    assert all(str(message) in one for one in sentences)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("-inf")])

@@ -57,12 +57,12 @@ def test_a_family_is_refused_what_its_stages_refuse(project: Callable[..., Path]
         family,
         project(template={"packing": True, "new_tokens": ["<|a|>", "<|b|>"]}, quantize={"schemes": ["nf4", "int8"]}),
     )
-    said = refusals()
+    sentences = refusals()
     if family in SAMPLE:
         expected = REFUSALS.get(family, set())
-        assert len(said) == len(expected)
-        assert all(any(part in one for one in said) for part in expected)
-    assert all(one.endswith(".") and "Traceback" not in one for one in said)
+        assert len(sentences) == len(expected)
+        assert all(any(part in one for one in sentences) for part in expected)
+    assert all(one.endswith(".") and "Traceback" not in one for one in sentences)
 
 
 def test_what_the_whole_chain_can_do_is_not_refused(project: Callable[..., Path]) -> None:

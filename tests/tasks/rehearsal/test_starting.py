@@ -102,9 +102,9 @@ def test_what_the_start_of_a_run_refuses_is_known_before(
     expected: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = refusals(bases / base, **sections)
-    assert len(said) == len(expected)
-    assert all(part in one for part, one in zip(expected, said, strict=True))
+    sentences = refusals(bases / base, **sections)
+    assert len(sentences) == len(expected)
+    assert all(part in one for part, one in zip(expected, sentences, strict=True))
 
 
 def test_an_adapter_without_rows_for_new_tokens(bases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +117,9 @@ def test_an_adapter_without_rows_for_new_tokens(bases: Path, tmp_path: Path, mon
         (folder / "adapter_config.json").write_text(json.dumps({**config, "modules_to_save": saved}))
         for stage in ({"train": {"start": "mine"}}, {"align": {"objective": "dpo", "start": "mine"}}):
             train = {"train": {"enabled": False}} if "align" in stage else {}
-            said = refusals(bases / "llama", template=NEW, **train, **stage)
-            assert len(said) == len(expected)
-            assert all(part in one for part, one in zip(expected, said, strict=True))
+            sentences = refusals(bases / "llama", template=NEW, **train, **stage)
+            assert len(sentences) == len(expected)
+            assert all(part in one for part, one in zip(expected, sentences, strict=True))
 
 
 def test_a_reward_model_of_other_tokens(bases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,9 +128,9 @@ def test_a_reward_model_of_other_tokens(bases: Path, tmp_path: Path, monkeypatch
     rewards = [{"kind": "model", "name": "worth"}]
     for template, count in (({}, 0), (NEW, 1)):
         align = {"objective": "grpo", "rewards": rewards}
-        said = refusals(bases / "llama", template=template, align=align)
-        assert len(said) == count
-        assert all("the tokens of this model are not those of the base" in one for one in said)
+        sentences = refusals(bases / "llama", template=template, align=align)
+        assert len(sentences) == count
+        assert all("the tokens of this model are not those of the base" in one for one in sentences)
         assert refusals(bases / "llama", template=template, align={"objective": "dpo", "rewards": rewards}) == []
 
 
@@ -147,9 +147,9 @@ def test_values_and_a_teacher_with_the_vocabulary_of_the_base(
         ({"objective": "gkd", "teacher": "wide"}, {}, ["a vocabulary of 328 and the base one of 320"]),
         ({"objective": "gold", "teacher": "wide"}, {}, []),
     ):
-        said = refusals(bases / "llama", template=template, align=align)
-        assert len(said) == len(expected)
-        assert all(part in one for part, one in zip(expected, said, strict=True))
+        sentences = refusals(bases / "llama", template=template, align=align)
+        assert len(sentences) == len(expected)
+        assert all(part in one for part, one in zip(expected, sentences, strict=True))
 
 
 def test_a_check_asks_for_it(bases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from tasks.template import stage as template
 from tasks.train import stage as train
 from tests.tasks import tiny
 from tests.tasks.align.test_align import preferences
-from tests.tasks.report.test_report import finished
+from tests.tasks.report.finished_run import finished
 
 SHORT: dict[str, Any] = {
     "steps": 4, "batch_size": 4, "learning_rate": 1e-2, "warmup_steps": 1, "threads": 1, "logging_steps": 1,

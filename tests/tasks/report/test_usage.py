@@ -16,9 +16,6 @@ from tasks.report.settings import Settings
 from tasks.report.stage import run
 from tasks.report.usage import usage
 from tests.tasks import tiny
-from tests.tasks.report.test_report import project
-
-__all__ = ["project"]
 
 SEED = {"title": "Docker assistant", "purpose": "Commands.", "licence": "apache-2.0", "limits": "Docker only."}
 
@@ -56,10 +53,10 @@ def test_transformers_and_curl_run_as_they_stand(tmp_path: Path) -> None:
     assert command.startswith("curl ")
     with served(paths, "merged") as server:
         port = server.socket.getsockname()[1]
-        said = subprocess.run(
+        printed = subprocess.run(
             ["sh", "-c", command.replace(":8000/", f":{port}/")], capture_output=True, text=True, check=True
         ).stdout
-    answer = json.loads(said)["choices"][0]["message"]["content"]
+    answer = json.loads(printed)["choices"][0]["message"]["content"]
     assert answer
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=paths.root, capture_output=True, text=True, check=True

@@ -8,7 +8,7 @@ from tasks.report.settings import Settings
 from tasks.report.stage import run
 from tasks.report.watched import SHOWN, Line, end_of, sections, thinned
 from tests.tasks import tiny
-from tests.tasks.report.test_report import finished, outline, page
+from tests.tasks.report.finished_run import finished, outline, page
 
 
 def noted(*answers: tuple[int, str]) -> dict[str, Any]:

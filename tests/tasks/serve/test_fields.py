@@ -31,9 +31,9 @@ def tokenizer(template: str) -> Any:
 
 def said(template: str, *pieces: str, **body: Any) -> tuple[list[tuple[str, str]], Any]:
     """What is streamed of pieces, as (field, text), and the whole."""
-    made = tokenizer(template)
-    prompter = Prompter(made, 2000)
-    reader = FieldReader(made, prompter.renderer, prompter.reader)
+    coder = tokenizer(template)
+    prompter = Prompter(coder, 2000)
+    reader = FieldReader(coder, prompter.renderer, prompter.reader)
     prompt = prompter.prompt({"messages": ASKED, **body})
     stream = Stream(reader, prompt)
     parts = []

@@ -162,9 +162,9 @@ def test_a_model_that_answers_otherwise_is_not_ready(
         served(other, "merged"),
     ):
         raise AssertionError("it is not ready")
-    told = capsys.readouterr().out
-    assert "merged: 0 of 8 held-out rows answered as in the evaluation" in told
-    assert "these answers match those of base: is that the model that is served?" in told
+    printed = capsys.readouterr().out
+    assert "merged: 0 of 8 held-out rows answered as in the evaluation" in printed
+    assert "these answers match those of base: is that the model that is served?" in printed
 
 
 def copied(paths: Paths, folder: Path) -> Paths:

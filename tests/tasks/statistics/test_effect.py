@@ -14,9 +14,9 @@ def test_the_ratio_is_that_of_the_perplexities() -> None:
     before, after = (perplexity(losses, tokens)["value"] for losses in (base, tuned))
     assert before == pytest.approx(exp(8 / 6), abs=1e-4)
     comparison = compare(*(-weights(tokens) * losses for losses in (tuned, base))) | {"better": "lower"}
-    said = effect(comparison)
-    assert float(said.value.removeprefix("times ")) == pytest.approx(after / before, abs=2e-4)
-    assert float(said.low) < after / before < float(said.high)
+    line = effect(comparison)
+    assert float(line.value.removeprefix("times ")) == pytest.approx(after / before, abs=2e-4)
+    assert float(line.low) < after / before < float(line.high)
 
 
 def test_of_scores_it_is_the_difference() -> None:

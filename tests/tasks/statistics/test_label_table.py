@@ -104,9 +104,9 @@ def test_the_floor_is_that_of_the_same_answer_to_every_row() -> None:
     macro, micro = (100 * metrics.f1_score(truth, every, average=average) for average in ("macro", "micro"))
     rows, counts = np.unique(truth, axis=0, return_counts=True)
     exact = 100 * metrics.accuracy_score(truth, np.broadcast_to(rows[counts.argmax()], truth.shape))
-    said = describe_floor(label_table(sets(truth), sets(every)))
-    assert f"reaches {macro:.1f} % in macro F1 and {micro:.1f} % in micro F1" in said
-    assert f"reaches {exact:.1f} % in subset accuracy" in said
+    sentence = describe_floor(label_table(sets(truth), sets(every)))
+    assert f"reaches {macro:.1f} % in macro F1 and {micro:.1f} % in micro F1" in sentence
+    assert f"reaches {exact:.1f} % in subset accuracy" in sentence
 
 
 @pytest.mark.parametrize(

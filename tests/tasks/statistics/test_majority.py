@@ -17,5 +17,5 @@ def test_it_is_what_scikit_learn_says() -> None:
 
 
 def test_it_is_said() -> None:
-    said = describe_floor(confusion(["run", "run", "run", "stop"], [None] * 4))
-    assert said == "Naming the largest class, run, for every row reaches 75.0 % in accuracy and 42.9 % in macro F1."
+    sentence = describe_floor(confusion(["run", "run", "run", "stop"], [None] * 4))
+    assert sentence == "Naming the largest class, run, for every row reaches 75.0 % in accuracy and 42.9 % in macro F1."

@@ -39,9 +39,9 @@ def templater(text: str, controls: list[str], eos: str = "<|im_end|>", **setting
     return Templater(coder, Settings(**settings), {coder.eos_token_id}, 10_000, None)
 
 
-def stops(made: Templater) -> set[str]:
-    made.reconcile()
-    return set(made.encoder.tokenizer.convert_ids_to_tokens(sorted(made.stops)))
+def stops(built: Templater) -> set[str]:
+    built.reconcile()
+    return set(built.encoder.tokenizer.convert_ids_to_tokens(sorted(built.stops)))
 
 
 @pytest.mark.parametrize("train_on", ["assistant", "last", "completion", "all"])
@@ -79,10 +79,10 @@ def test_no_turn_stops_at_a_token_that_it_goes_on_behind() -> None:
 
 
 def test_the_stage_writes_them_beside_the_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = tiny.tokenizer
+    make = tiny.tokenizer
 
     def calling() -> Any:
-        coder = made()
+        coder = make()
         coder.add_special_tokens({"additional_special_tokens": CONTROLS})
         coder.chat_template = CALLING
         return coder

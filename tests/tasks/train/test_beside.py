@@ -119,5 +119,5 @@ def test_a_key_that_does_not_go_with_embeddings(assignment: str, says: str, tmp_
 
 
 def test_keys_of_embeddings_do_not_go_with_answers(tmp_path: Path) -> None:
-    said = refused(tmp_path, "template.embed={}", "evaluate.metrics=[{kind: retrieval}]", "train.objective=rows")
-    assert [sentence.split()[0] for sentence in said] == ["template.embed", "evaluate.metrics:"]
+    sentences = refused(tmp_path, "template.embed={}", "evaluate.metrics=[{kind: retrieval}]", "train.objective=rows")
+    assert [sentence.split()[0] for sentence in sentences] == ["template.embed", "evaluate.metrics:"]

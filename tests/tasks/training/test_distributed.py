@@ -67,9 +67,9 @@ def hosts(paths: Paths, **values: Any) -> "list[subprocess.Popen[str]]":
 
 def train(paths: Paths, **values: Any) -> dict[str, Any]:
     process = start(paths, **values)
-    said, wrong = process.communicate()
+    output, wrong = process.communicate()
     assert process.returncode == 0, wrong
-    assert said.count("train: 20 rows, ") == 1, "one process speaks for all"
+    assert output.count("train: 20 rows, ") == 1, "one process speaks for all"
     return {name: value.copy() for name, value in load_file(paths.trained / "adapter_model.safetensors").items()}
 
 
@@ -148,11 +148,11 @@ def test_an_error_is_said_once(project: Paths) -> None:
     audit["splits"]["train"]["trained"]["rows"] += 1
     project.audit.write_text(json.dumps(audit))
     process = start(project, launch={"processes": 2})
-    said, wrong = process.communicate()
+    output, wrong = process.communicate()
     assert process.returncode == 1
     assert wrong.startswith("train: process ")
     assert wrong.count("ended with code 1, and the others were stopped: ") == 1
-    assert "Traceback" not in wrong + said
+    assert "Traceback" not in wrong + output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

@@ -166,9 +166,9 @@ def test_another_number_of_processes_goes_on(
     undisturbed = trained(paths, by(strategy, before, **values))
     assert together(tune, paths, by(strategy, before, **values), dies_at=5)[-1] == KILLED
     other = trained(paths, by(strategy, after, **values))
-    said = (paths.root / "output-0.txt").read_text()
-    assert f"resumes checkpoints of {before} processes with {after}" in said
-    assert "from checkpoint-4" in said
+    output = (paths.root / "output-0.txt").read_text()
+    assert f"resumes checkpoints of {before} processes with {after}" in output
+    assert "from checkpoint-4" in output
     settings = [folder.pop("settings.json") for folder in (undisturbed, other)]
     assert settings[0] != settings[1]
     assert_alike(undisturbed, other)
@@ -179,9 +179,9 @@ def test_more_rows_a_step_begin_anew(tmp_path: Path) -> None:
     paths = project(tmp_path)
     assert together(tune, paths, by("fsdp2", 2, method="full"), dies_at=5)[-1] == KILLED
     trained(paths, by("fsdp2", 1, method="full").model_copy(update={"batch_size": 2}))
-    said = (paths.root / "output-0.txt").read_text()
-    assert "cannot resume the checkpoints in" in said
-    assert "from checkpoint-4" not in said
+    output = (paths.root / "output-0.txt").read_text()
+    assert "cannot resume the checkpoints in" in output
+    assert "from checkpoint-4" not in output
 
 
 @pytest.mark.long

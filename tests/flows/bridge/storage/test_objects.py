@@ -74,12 +74,12 @@ def test_a_damaged_object_is_put_aside_and_its_stage_runs_again(
         damage(file)
     wrong = {file.read_bytes() for file in objects.values()}
     assert project.run() == {"rows": "ran", "model": "ran"}
-    assert sorted(line.partition(":")[0] for line in project.told) == sorted(objects)
+    assert sorted(line.partition(":")[0] for line in project.lines) == sorted(objects)
     for path, file in objects.items():
-        (line,) = (line for line in project.told if line.startswith(path))
+        (line,) = (line for line in project.lines if line.startswith(path))
         assert str(file.resolve()) in line
     damaged = "its content has changed" if damage in (flip, flip_and_leave_writable) else " bytes)"
-    assert damaged in next(line for line in project.told if line.startswith("data/rows.txt"))
+    assert damaged in next(line for line in project.lines if line.startswith("data/rows.txt"))
     assert {file.read_bytes() for file in project.aside()} == wrong
     assert project.written() == project.bytes
     assert Path("dvc.lock").read_bytes() == project.lock
@@ -93,7 +93,7 @@ def test_the_sentence_says_how_much_is_there(copied: Project) -> None:
     assert copied.run() == {"report": "ran"}
     (aside,) = copied.aside()
     file = copied.out("data/report.txt").resolve()
-    assert copied.told == [
+    assert copied.lines == [
         f"data/report.txt: {file} in DVC's cache is damaged (1,000 of 20,149 bytes); it was moved to {aside.resolve()}."
     ]
 
@@ -127,7 +127,7 @@ def test_a_damaged_list_of_a_folder_is_put_aside(
     if damage is cut:
         rewrite(listing, whole[:50])
     assert copied.run() == {"model": "ran"}
-    assert copied.told[0].startswith(f"data/model: {listing.resolve()} in DVC's cache is damaged")
+    assert copied.lines[0].startswith(f"data/model: {listing.resolve()} in DVC's cache is damaged")
     assert len(copied.aside()) == 1
     assert listing.read_bytes() == whole
     assert copied.written() == copied.bytes
@@ -140,7 +140,7 @@ def test_an_output_that_was_edited_is_seen_though_size_and_time_are_as_before(pr
     assert project.run() == {}
     flip(Path(WEIGHTS).resolve())
     assert project.run() == {"model": "ran" if linked else "restored"}
-    assert len(project.told) == linked
+    assert len(project.lines) == linked
     assert project.written() == project.bytes
     assert project.run() == {}
 
@@ -155,7 +155,7 @@ def test_a_folder_that_is_not_as_it_was_comes_back(project: Project, change: str
         Path(WEIGHTS).unlink()
         Path(WEIGHTS).write_bytes(b"x" * 20_149)
     assert project.run() == {"model": "restored"}
-    assert project.told == []
+    assert project.lines == []
     assert project.written() == project.bytes
 
 
@@ -169,7 +169,7 @@ def test_what_dvc_restored_unread_is_read(copied: Project) -> None:
         repo.checkout()
         assert not repo.status()
     assert copied.run() == {"model": "ran"}
-    assert len(copied.told) == 1
+    assert len(copied.lines) == 1
     assert copied.written() == copied.bytes
 
 
@@ -177,7 +177,7 @@ def test_what_a_stage_made_does_not_give_way_to_a_damaged_object_of_the_same_nam
     """DVC stores no second copy of what the cache seems to have, and would replace the output by a link to it."""
     flip(weights(project))
     assert project.run("model") == {"model": "ran"}
-    assert len(project.told) == 1
+    assert len(project.lines) == 1
     assert project.written() == project.bytes
     assert weights(project).read_bytes() == project.bytes[WEIGHTS]
 
@@ -199,7 +199,7 @@ def test_an_entry_of_the_run_cache_that_was_cut_off_restores_nothing(copied: Pro
         for file, content in entries.items():
             file.write_bytes(content[: int(share * len(content))])
         assert copied.run() == {"rows": "ran", "model": "ran", "report": "ran"}
-        assert len(copied.told) == 3
+        assert len(copied.lines) == 3
         assert {file: file.read_bytes() for file in entries} == entries
         assert copied.written() == copied.bytes
         Path("dvc.lock").unlink()
@@ -225,7 +225,7 @@ def test_the_next_entry_counts_where_the_newest_is_damaged(copied: Project) -> N
     Path("data/report.txt").unlink()
     Path("dvc.lock").unlink()
     assert copied.run() == dict.fromkeys(("rows", "model", "report"), "restored")
-    (line,) = copied.told
+    (line,) = copied.lines
     assert line.startswith("report: ")
 
 

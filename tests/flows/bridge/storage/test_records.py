@@ -67,7 +67,7 @@ def test_another_machine_restores_it_and_loses_no_answer_of_its_own(
     assert asked(project, remote="") == "restored"
     assert RECORD.read_text() == "".join(sorted([mine, theirs]))
     assert ASKED_FOR.read_text() == theirs
-    assert project.told == []
+    assert project.lines == []
     RECORD.unlink()
     ASKED_FOR.unlink()
     Path("dvc.lock").unlink()

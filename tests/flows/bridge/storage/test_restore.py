@@ -44,7 +44,7 @@ def cloned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") -> P
 
 def test_everything_is_restored_without_a_common_cache(shared: Project) -> None:
     assert shared.run(remote="") == dict.fromkeys(OUTS, "restored")
-    assert shared.told == []
+    assert shared.lines == []
     assert shared.written() == shared.bytes
     assert Path("dvc.lock").read_bytes() == shared.lock
 
@@ -70,7 +70,7 @@ def test_what_the_remote_has_damaged_is_made_again(
 ) -> None:
     damage(tmp_path / "store" / shared.out("data/rows.txt").relative_to(".dvc/cache"))
     assert shared.run(remote="store") == {**dict.fromkeys(OUTS, "restored"), "rows": "ran"}
-    assert [line.partition(":")[0] for line in shared.told] == ["rows", "data/rows.txt"] * (damage is half)
+    assert [line.partition(":")[0] for line in shared.lines] == ["rows", "data/rows.txt"] * (damage is half)
     assert shared.written() == shared.bytes
     assert shared.run() == {}
 
@@ -80,7 +80,7 @@ def test_a_damaged_object_comes_back_from_the_remote(shared: Project) -> None:
     half(shared.out("data/report.txt"))
     Path("data/report.txt").unlink()
     assert shared.run(remote="") == {"report": "restored"}
-    assert len(shared.told) == 1
+    assert len(shared.lines) == 1
     assert shared.written() == shared.bytes
 
 
@@ -93,5 +93,5 @@ def test_a_remote_that_is_away_costs_time_and_not_the_run(shared: Project, tmp_p
 
 def test_a_remote_that_nobody_configured_is_said(shared: Project) -> None:
     assert shared.run(remote="nowhere") == dict.fromkeys(OUTS, "ran")
-    assert all("the DVC remote did not answer" in line for line in shared.told)
-    assert len(shared.told) == len(OUTS)
+    assert all("the DVC remote did not answer" in line for line in shared.lines)
+    assert len(shared.lines) == len(OUTS)

@@ -69,10 +69,10 @@ def opening(by: Player, question: str = "start web") -> Opening:
 
 def play(by: Player, tokenizer: Any, *texts: str) -> Episode:
     """An episode in which the model says `texts`, one a turn."""
-    said: Iterator[str] = iter(texts)
+    answers: Iterator[str] = iter(texts)
 
     def generate(prompts: list[list[int]]) -> list[list[int]]:
-        return [tokenizer(next(said), add_special_tokens=False)["input_ids"] for _ in prompts]
+        return [tokenizer(next(answers), add_special_tokens=False)["input_ids"] for _ in prompts]
 
     (episode,) = by.play([opening(by)], generate, "")
     return episode

@@ -37,7 +37,7 @@ class Score:
 
     labels: int
     """Values that are in the texts."""
-    found: int
+    covered: int
     """Of them those that a finding of the kind covers from end to end."""
     findings: int
     """Findings of the kind."""
@@ -47,7 +47,7 @@ class Score:
     @property
     def recall(self) -> float:
         """Share of the values that are found, 0 to 1."""
-        return self.found / self.labels if self.labels else 1.0
+        return self.covered / self.labels if self.labels else 1.0
 
     @property
     def precision(self) -> float:
@@ -69,14 +69,14 @@ def measure(texts: Iterable[Labelled], find: Callable[[str], Iterable[Span]]) ->
         for start, end, kind in labelled.spans:
             count = counts.setdefault(kind, Counter())
             count["labels"] += 1
-            count["found"] += any(kind == other and first <= start and end <= last for first, last, other in findings)
+            count["covered"] += any(kind == other and first <= start and end <= last for first, last, other in findings)
         for start, end, kind in findings:
             count = counts.setdefault(kind, Counter())
             count["findings"] += 1
             count["right"] += any(
                 kind == other and first < end and start < last for first, last, other in labelled.spans
             )
-    names = ("labels", "found", "findings", "right")
+    names = ("labels", "covered", "findings", "right")
     return {kind: Score(*(counts[kind][name] for name in names)) for kind in sorted(counts)}
 
 

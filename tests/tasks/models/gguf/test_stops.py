@@ -25,8 +25,8 @@ def written(folder: Path, *controls: str) -> dict[str, Any]:
     write_gguf(folder, folder / "model.gguf", "f32")
     fields = gguf.GGUFReader(folder / "model.gguf").fields
     names = ("eos", "eot", "eom")
-    found = {name: fields.get(f"tokenizer.ggml.{name}_token_id") for name in names}
-    return {name: tokenizer.convert_ids_to_tokens(int(field.contents())) for name, field in found.items() if field}
+    stored = {name: fields.get(f"tokenizer.ggml.{name}_token_id") for name in names}
+    return {name: tokenizer.convert_ids_to_tokens(int(field.contents())) for name, field in stored.items() if field}
 
 
 @pytest.mark.parametrize(
