@@ -120,6 +120,7 @@ class Embedder:
         from transformers import AutoModel
 
         from tasks.models.classes import from_pretrained, unreported
+        from tasks.models.loading import keep_packing
 
         with unreported():
             model, report = from_pretrained(folder, kind=AutoModel, output_loading_info=True, **options)
@@ -133,6 +134,7 @@ class Embedder:
         with torch.no_grad():
             for name in missing:
                 model.get_parameter(name).zero_()
+        keep_packing(model)
         model.config.architectures = [type(model).__name__]
         return model
 

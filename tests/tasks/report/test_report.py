@@ -473,9 +473,29 @@ def test_the_teacher_whose_likelihoods_were_learned_is_named_with_its_terms(proj
     assert all((number in text) == (kind == "a server") for number in numbers for text in (page(project), card))
 
 
+def test_vectors_have_their_table(project: Paths) -> None:
+    """Of an embedding model distances are shown, and how they stand to those between texts."""
+    embedder = {"pooling": "mean", "normalize": True, "query": "", "document": "", "length": 64}
+    distances = {"mean_cosine_distance": 0.0125, "max_cosine_distance": 0.0631, "between_texts": 0.25, "low_bits": 0.9}
+    merge = {"embedder": embedder, "dimension": 8, "effect": {"max_cosine_distance": 0.5}, "max_cosine_distance": 1e-7}
+    write_json(project.merged / "merge.json", {**tiny.read(project.merged / "merge.json"), **merge})
+    for scheme in SCHEMES:
+        facts = {"scheme": scheme, "bytes": 120_000, "merged_bytes": 400_000, "ratio": 0.3, "probes": 16, **distances}
+        write_json(project.quantized(scheme) / "quantization.json", facts)
+    run(Settings(), project)
+    text, card = page(project), (project.report / "model_card.md").read_text()
+    outline(text)
+    (section,) = re.findall(r'<section id="equivalence">.*?</section>', text, re.DOTALL)
+    assert section.count('<td class="n">0.0125</td><td class="n">0.0631</td><td class="n">5.0 %</td>') == 2
+    assert "| nf4 | 120,000 | 30.0 % | 90.0 % | 0.0125 | 5.0 % |" in card
+
+
 def test_classes_have_their_section(project: Paths) -> None:
     """Sentences at the head, each class, and a picture of the answers; names of classes are escaped."""
     truth = ["often"] * 20 + [EVIL] * 4
+    write_json(
+        project.merged / "merge.json", {**tiny.read(project.merged / "merge.json"), "classes": ["often", EVIL, "x"]}
+    )
     for candidate in ("base", "base_system", "base_few_shot", "adapter", "merged", *SCHEMES):
         shutil.rmtree(project.evaluation(candidate))
         answers: list[str | None] = ["often"] * 23 + [None] if candidate == "merged" else [None] * 24
@@ -486,6 +506,7 @@ def test_classes_have_their_section(project: Paths) -> None:
     outline(text)
     assert text.count("1 of 2 classes is at 0.00: ") == 2, "at the head, and in the section"
     assert text.count(" are confused most: 3 of their 24 rows.") == 2
+    assert text.count("No test row has the class x, of 3 that are learned: nothing is known of how well it is") == 2
     assert EVIL not in text
     assert text.count('class="cell right"') == 1 and text.count('class="cell wrong"') == 2
     (section,) = re.findall(r"<h3>Classes</h3>.*?<h3>Decision</h3>", text, re.DOTALL)
