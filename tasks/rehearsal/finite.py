@@ -13,7 +13,7 @@ from tasks.core.paths import Paths
 from tasks.models.skeleton import configured_base
 from tasks.rehearsal.sections import section
 
-MOST = 4 * 2**30
+MOST = 8 * 2**30
 """Bytes of weights that are read of a model: some seconds from a disk, and less where the system still holds them."""
 
 

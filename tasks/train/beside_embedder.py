@@ -7,7 +7,7 @@ from tasks.quantize.schemes import SCHEMES
 
 WHY = "train.objective embed trains an embedding model"
 
-WRITERS = ("bits",)
+WRITERS = ("bits", "ao")
 """Modules of tasks/quantize whose folders sentence-transformers loads."""
 
 OF_TOKENS = ("max_divergence", "min_same_tokens", "min_same_stops")
@@ -58,7 +58,7 @@ def _of_copies(quantize: Any) -> Iterator[str]:
             fault = (
                 "a GGUF file does not hold what stands before questions and documents"
                 if name.startswith("gguf")
-                else "its vectors are untested"
+                else "sentence-transformers loads such a folder, but fails at its first text"
             )
             yield f"quantize.schemes: {name}: {WHY}, and {fault}; remove it, or use one of {known}."
     default = type(quantize)()

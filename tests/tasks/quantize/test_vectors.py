@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from tasks.core.errors import CheckFailed
+from tasks.core.errors import CheckFailed, MachineError
 from tasks.core.paths import Paths
 from tasks.evaluate import stage as evaluate
 from tasks.evaluate.settings import Metric
@@ -19,6 +19,7 @@ from tasks.merge import stage as merge
 from tasks.models.embedder import MODULES, Embedder
 from tasks.models.loading import load_tokenizer
 from tasks.models.vectors import spread
+from tasks.quantize.schemes import SCHEMES
 from tasks.quantize.settings import Settings
 from tasks.quantize.stage import run
 from tasks.train import run as train
@@ -117,13 +118,17 @@ print(json.dumps([model.encode_query(texts[:1])[0].tolist(), *model.encode_docum
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("scheme", ["nf4", "fp4", "int8"])
+@pytest.mark.parametrize("scheme", ["nf4", "fp4", "int8", "torchao-int8", "torchao-float8"])
 @pytest.mark.parametrize("base", [encoder, None], ids=["encoder", "decoder"])
 def test_sentence_transformers_alone_loads_what_was_quantised_and_ranks_as_the_evaluation(
     base: Callable[[Path], None] | None, scheme: str, tmp_path: Path
 ) -> None:
     """From training to use, in a process that has nothing of temper's."""
     pytest.importorskip("sentence_transformers", reason="the extra `embeddings` is not installed")
+    try:
+        SCHEMES[scheme].check(scheme)
+    except MachineError as error:
+        pytest.skip(str(error))
     paths = paired.project(tmp_path, base=base)
     settings = {"objective": "embed", "steps": 2, "batch_size": 4, "threads": 1, "warmup_steps": 0, "method": "full"}
     train.tune(Training.model_validate(settings), paths)
