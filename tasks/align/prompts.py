@@ -49,11 +49,8 @@ def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
     if source == "pairs":
         file = paths.templated / "preferences" / "train.arrow"
         table = load(file).data
-        own, names = (
-            (one_array(table.column(key)) for key in ("prompt_ids", "chosen_ids")),
-            table.column("id").to_pylist(),
-        )
-        prompts = Prompts(*own, 0, tokenizer, names)
+        asked, answers = (one_array(table.column(key)) for key in ("prompt_ids", "chosen_ids"))
+        prompts = Prompts(asked, answers, 0, tokenizer, table.column("id").to_pylist())
     else:
         file = paths.tokens("train")
         table = load(file).data

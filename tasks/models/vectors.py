@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from tasks.core.errors import CheckFailed
+from tasks.core.errors import CheckFailed, InputError
 from tasks.models.equivalence import TOKENS
 from tasks.training.rows import load as load_rows
 from tasks.training.rows import texts_of
@@ -18,9 +18,16 @@ ROUNDING = 1e-10
 
 def texts(folder: Path, count: int) -> list[list[int]]:
     """Token ids of the first `count` texts of the validation split in `folder`, or of train where it is empty:
-    questions and documents, at most `TOKENS` of each."""
+    questions and documents, at most `TOKENS` of each.
+
+    Raises `InputError` where the rows are dialogues.
+    """
     for split in ("validation", "train"):
-        rows = load_rows(folder / f"{split}.arrow")
+        rows = load_rows(file := folder / f"{split}.arrow")
+        if "lengths" not in rows.column_names:
+            raise InputError(
+                f"{file}: the rows are dialogues, but the model embeds texts; run the stage template again."
+            )
         if ids := [text[:TOKENS] for row in rows.select(range(min(count, len(rows)))) for text in texts_of(row)]:
             return ids[:count]
     raise AssertionError("template refuses a training split without rows")

@@ -2,6 +2,7 @@
 sentence-transformers loads."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,8 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from tasks.core.errors import CheckFailed, MachineError
+from tasks.core.errors import CheckFailed, MachineError, ModelError
 from tasks.core.paths import Paths
 from tasks.evaluate import stage as evaluate
 from tasks.evaluate.settings import Metric
@@ -99,6 +101,16 @@ def test_a_copy_whose_vectors_move_too_far_is_refused_and_leaves_nothing(project
     ):
         run(Settings(limits={"int8": 1e-6}), project, "int8")
     assert not project.quantized("int8").exists()
+
+
+def test_a_number_that_attention_hides_is_refused(project: Paths, tmp_path: Path) -> None:
+    """On a processor attention gives numbers for a query that is NaN."""
+    shutil.copytree(project.merged, tmp_path, dirs_exist_ok=True)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["encoder.layer.0.attention.self.query.weight"][0, 0] = torch.nan
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"layer\.0\.attention\.self\.query\.weight holds NaN"):
+        Embedder.of(tmp_path).load(tmp_path)
 
 
 def test_vectors_in_other_directions_are_as_far_apart_as_texts() -> None:
