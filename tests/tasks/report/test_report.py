@@ -488,6 +488,7 @@ def test_vectors_have_their_table(project: Paths) -> None:
     (section,) = re.findall(r'<section id="equivalence">.*?</section>', text, re.DOTALL)
     assert section.count('<td class="n">0.0125</td><td class="n">0.0631</td><td class="n">5.0 %</td>') == 2
     assert "| nf4 | 120,000 | 30.0 % | 90.0 % | 0.0125 | 5.0 % |" in card
+    assert "load in the same way: `data/quantized/gguf-q8_0`, `data/quantized/nf4`" in card
 
 
 def test_classes_have_their_section(project: Paths) -> None:
