@@ -37,8 +37,10 @@ def main(wanted: list[str]) -> int:
         with redirect_stdout(io.StringIO()):  # of stages that are tried on a copy
             try:
                 faults += _refusals(asked)
-                errors, remarks = _of_rows(asked) if not faults else ([], [])
-                faults += errors
+                for look in (_of_weights, _of_rows):
+                    errors, more = look(asked) if not faults else ([], [])
+                    faults += errors
+                    remarks += more
             except Exception as error:
                 faults.append(explained(error, "check"))
     for fault in faults:
@@ -68,6 +70,12 @@ def _refusals(asked: set[str]) -> Iterator[TemperError]:
             yield from seed.faults()
         if "align" in asked:
             yield from seed.untold_tools()
+
+
+def _of_weights(asked: set[str]) -> tuple[list[TemperError], list[str]]:
+    from tasks.rehearsal import finite
+
+    return finite.look(asked, Paths())
 
 
 def _of_rows(asked: set[str]) -> tuple[list[TemperError], list[str]]:

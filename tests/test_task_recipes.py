@@ -230,7 +230,7 @@ def test_an_embedding_model_goes_to_its_report_on_real_rows(here: Path) -> None:
     change([*SMALL, "train.steps=60", "template.max_length=128"], ROOT / "recipes/embeddings.yaml", path=paths.params)
     carry_out(paths)
     candidates = tiny.read(paths.comparison)["candidates"]
-    assert set(candidates) == {"base", "adapter", "merged"}
+    assert set(candidates) == {"base", "adapter", "merged", "nf4", "int8"}
     assert candidates["merged"]["ndcg_at_10"]["value"] > candidates["base"]["ndcg_at_10"]["value"]
     card = paths.card.read_text(encoding="utf-8")
     assert "pipeline_tag: sentence-similarity" in card

@@ -17,6 +17,7 @@ MERGE, QUANTIZATION = "merge.json", "quantization.json"
 
 MEASURES = {
     "max_logit_difference": "largest logit difference",
+    "mean_cosine_distance": "mean cosine distance",
     "max_cosine_distance": "largest cosine distance",
     "kl_per_token": "nats a token",
     "same_greedy_token": "same next token",

@@ -16,11 +16,11 @@ from tasks.training.stretches import last_stretches, one_array
 class Prompts:
     """Prompts and references as token ids; as items, with the reference as text too."""
 
-    column_names: tuple[str, ...] = ("prompt", "reference_ids", "reference")
+    column_names: tuple[str, ...] = ("id", "prompt", "reference_ids", "reference")
 
-    def __init__(self, prompts: Any, references: Any, left_out: int, tokenizer: Any, names: Sequence[str] = ()) -> None:
+    def __init__(self, prompts: Any, references: Any, left_out: int, tokenizer: Any, names: Sequence[str]) -> None:
         """`prompts`, `references`: Arrow lists of ids, one a prompt. `left_out`: rows without a prompt. `names`: ids of
-        the rows that they are of, where they are of rows."""
+        the rows or pairs that they are of."""
         self.prompts, self.references, self.left_out, self.tokenizer = prompts, references, left_out, tokenizer
         self.names = names
 
@@ -30,7 +30,8 @@ class Prompts:
     def __getitem__(self, index: int) -> dict[str, Any]:
         ids = self.references[index].as_py()
         reference = self.tokenizer.decode(ids, skip_special_tokens=True)
-        return {"prompt": self.prompts[index].as_py(), "reference_ids": ids, "reference": reference}
+        prompt = self.prompts[index].as_py()
+        return {"id": self.names[index], "prompt": prompt, "reference_ids": ids, "reference": reference}
 
     @property
     def longest(self) -> int:
@@ -48,7 +49,8 @@ def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
     if source == "pairs":
         file = paths.templated / "preferences" / "train.arrow"
         table = load(file).data
-        prompts = Prompts(one_array(table.column("prompt_ids")), one_array(table.column("chosen_ids")), 0, tokenizer)
+        asked, answers = (one_array(table.column(key)) for key in ("prompt_ids", "chosen_ids"))
+        prompts = Prompts(asked, answers, 0, tokenizer, table.column("id").to_pylist())
     else:
         file = paths.tokens("train")
         table = load(file).data

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.align import guides
 from tasks.align.reward_model import reward_model
+from tasks.align.users_code import Late, Raised, users_code
 from tasks.bounds.patterns import searcher, usable
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from tasks.align.settings import Reward, Settings
 
 RewardFunction = Callable[..., list[float]]
-"""Called with lists, an item an answer: prompts (token ids), completions (text), completion_ids, reference (text)."""
+"""Called with lists, an item an answer: prompts (token ids), completions (text), completion_ids, reference (text), id
+(of the row)."""
+
+SECONDS = 60.0
+"""What a call of a user's function may take, unless the settings say otherwise."""
+
+SHOWN = 200
+"""Characters of an answer that a sentence shows."""
 
 
 @dataclass(frozen=True)
@@ -109,21 +117,25 @@ def _names_a_function(reward: "Reward") -> None:
 
 def _function(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> RewardFunction:
     user_function = guides.function(paths, reward.name or "", f"{key}.name")
+    seconds = SECONDS if reward.seconds is None else reward.seconds
 
     def score_answers(prompts: Any, completions: Any, reference: Any, **rest: Any) -> list[float]:
         texts = tokenizer.batch_decode(prompts)
         scores = []
-        for prompt, answer, expected in zip(texts, completions, reference, strict=True):
+        for row, prompt, answer, expected in zip(rest["id"], texts, completions, reference, strict=True):
+            where = f"for the row {row} with the answer {answer[:SHOWN]!r}"
             try:
-                value = user_function(prompt, answer, expected)
-            except (Exception, SystemExit) as error:  # it runs in the process of the stage, which it does not end
+                with users_code(seconds, memory=None):
+                    value = user_function(prompt, answer, expected)
+            except Late:
                 raise InputError(
-                    f"{key}: {reward.name} fails on the answer {answer!r}: {type(error).__name__}: {error}"
+                    f"{key}: {reward.name} takes more than {seconds:g} seconds {where}; make it faster, or raise "
+                    f"{key}.seconds."
                 ) from None
+            except Raised as error:
+                raise InputError(f"{key}: {reward.name} fails {where}: {error}") from None
             if (number := _number(value)) is None:
-                raise InputError(
-                    f"{key}: {reward.name} returns {value!r:.80} for the answer {answer!r}; return a finite number."
-                )
+                raise InputError(f"{key}: {reward.name} returns {value!r:.80} {where}; return a finite number.")
             scores.append(number)
         return scores
 

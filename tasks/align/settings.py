@@ -12,6 +12,7 @@ from tasks.align.pass_through import check_objective, check_passes
 from tasks.align.rewards import REWARDS
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
+from tasks.core.settings import absent as unset
 from tasks.named.choices import Choice, check_keys, hint
 from tasks.named.names import Name
 from tasks.training.launch import Launch, alone
@@ -41,10 +42,17 @@ class Reward(Section):
     """`model`: the reward model's folder in data/guides. `function`: file.py:function in data/guides, or
     package.module:function of an installed package; it is called as f(prompt, answer, reference) with three strings and
     returns a number."""
+    seconds: Annotated[Annotated[float, Field(gt=0, le=3600)] | None, Field(exclude_if=unset)] = None
+    """`function`: longest time that one call may take, in seconds of wall-clock time; beyond it the run ends with an
+    error. null: 60."""
 
     @model_validator(mode="after")
     def _complete(self) -> "Reward":
         check_keys(self, "reward", self.kind, REWARDS)
+        if self.seconds is not None and self.kind != "function":
+            raise ValueError(
+                f"the key seconds is for the reward function; it has no effect on {self.kind}, so remove it"
+            )
         if check := REWARDS[self.kind].check:
             check(self)
         return self

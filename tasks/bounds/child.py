@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-from tasks.bounds.limits import ROOM, space
+from tasks.bounds.limits import ROOM, narrowed, space
 from tasks.core.errors import TemperError
 
 Result = TypeVar("Result")
@@ -66,8 +66,8 @@ def _work(work: Callable[[], Result], seconds: float, memory: int, writing: int)
         os.dup2(silent, 2)  # what a library says while it dies
         faulthandler.disable()  # it has a standard error of its own
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        used, most = int(seconds) + 1, resource.getrlimit(resource.RLIMIT_CPU)[1]
-        last = used + 5 if most == resource.RLIM_INFINITY else min(used + 5, most)  # who may not raise it, keeps it
+        used = int(seconds) + 1
+        last = narrowed(resource.RLIMIT_CPU, used + 5)
         resource.setrlimit(resource.RLIMIT_CPU, (min(used, last), last))
         space(memory)
         sys.setrecursionlimit(FEW)

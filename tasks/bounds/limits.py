@@ -30,7 +30,8 @@ class Bounds:
     """A limit of computing time and memory for the work within; beyond it `refuse(why)` is raised.
 
     Time is limited in the main thread only, and between two steps of Python or of `re`; memory on Linux only. Bounds
-    within bounds count together with them. Entering and leaving takes some microseconds.
+    within bounds count together with them. Work that catches its own interruption is refused when it returns, so that
+    nothing depends on when it was interrupted. Entering and leaving takes some microseconds.
     """
 
     __slots__ = ("_before", "_memory", "_outer", "_refuse", "_seconds", "_space", "_start", "_timed")
@@ -39,12 +40,12 @@ class Bounds:
     clock = staticmethod(time.process_time)
     unit = "seconds of CPU time"
 
-    def __init__(self, seconds: float, refuse: Callable[[str], TemperError], memory: int = ROOM) -> None:
-        """`seconds` of computing, `memory` in bytes besides what the process has."""
+    def __init__(self, seconds: float, refuse: Callable[[str], TemperError], memory: int | None = ROOM) -> None:
+        """`seconds` of computing, `memory` in bytes besides what the process has; None: any."""
         self._seconds, self._refuse, self._memory = seconds, refuse, memory
 
     def __enter__(self) -> None:
-        self._space = space(self._memory)
+        self._space = None if self._memory is None else space(self._memory)
         self._timed = threading.get_ident() == threading.main_thread().ident
         if self._timed:
             self._before = signal.signal(self.number, _ring)
@@ -57,16 +58,17 @@ class Bounds:
         if self._space:
             resource.setrlimit(resource.RLIMIT_AS, self._space)
         if self._timed:
-            signal.setitimer(self.timer, 0.0)
+            remaining, _ = signal.setitimer(self.timer, 0.0)
             signal.signal(self.number, self._before)
             if self._outer:  # by the clock of the process: the timer's own counts in steps of some milliseconds
                 left = self._outer - (self.clock() - self._start)
                 if left <= 0 and error is None and self._before is _ring:
                     raise _Alarm(self.number)
                 signal.setitimer(self.timer, max(1e-3, left))
-        if isinstance(error, _Alarm) and error.args == (self.number,):
+        caught = self._timed and not remaining and not isinstance(error, _Alarm | KeyboardInterrupt)
+        if caught or (isinstance(error, _Alarm) and error.args == (self.number,)):
             raise self._refuse(f"it takes more than {self._seconds:g} {self.unit}") from None
-        if isinstance(error, MemoryError):
+        if isinstance(error, MemoryError) and self._memory is not None:
             raise self._refuse(f"it takes more than {self._memory / 2**30:g} GiB of memory") from None
 
 
@@ -105,6 +107,12 @@ def space(size: int) -> tuple[int, int] | None:
         return None
     resource.setrlimit(resource.RLIMIT_AS, (most, limits[1]))
     return limits
+
+
+def narrowed(limit: int, most: int) -> int:
+    """`most`, or less where the machine sets a narrower `limit` (of `resource`): nobody may raise that again."""
+    hard = resource.getrlimit(limit)[1]
+    return most if hard == resource.RLIM_INFINITY else min(most, hard)
 
 
 os.register_at_fork(after_in_child=_statm.clear)  # it would be the parent's size

@@ -63,14 +63,15 @@ class Embedder:
                 f"{folder / MODULES}: the modules are {', '.join(modules)}, but temper supports only Transformer, "
                 "Pooling and Normalize, in this order; choose another model."
             )
-        values = read_object(folder / POOLING / "config.json", ModelError)
+        if not (file := folder / POOLING / "config.json").is_file():
+            raise ModelError(f"{file}: no such file; restore the files of the model.")
+        values = read_object(file, ModelError)
         modes = [mode for mode, name in MODES.items() if values.get(f"pooling_mode_{name}")]
         modes += [mode for mode, name in NAMES.items() if values.get("pooling_mode") in (name, [name])]
         others = [name for name, on in values.items() if name.startswith("pooling_mode_") and on]
         if len(modes) != 1 or len(others) > 1 or values.get("include_prompt") is False:
             raise ModelError(
-                f"{folder / POOLING / 'config.json'}: temper supports only one of {', '.join(MODES)}, over "
-                "all tokens; choose another model."
+                f"{file}: temper supports only one of {', '.join(MODES)}, over all tokens; choose another model."
             )
         prompts = _optional(folder / PROMPTS).get("prompts") or {}
         length = _optional(folder / SIZES).get("max_seq_length")
@@ -114,12 +115,14 @@ class Embedder:
     def load(self, folder: Path, **options: Any) -> Any:
         """The model in `folder` without a head, `options` as transformers has them.
 
-        Raises `ModelError` where weights are missing; those of a pooler, which nothing reads, become zero.
+        Raises `ModelError` where weights are missing, NaN or infinite; those of a pooler, which nothing reads, become
+        zero where they are missing.
         """
         import torch
         from transformers import AutoModel
 
         from tasks.models.classes import from_pretrained, unreported
+        from tasks.models.loading import check_finite, keep_packing
 
         with unreported():
             model, report = from_pretrained(folder, kind=AutoModel, output_loading_info=True, **options)
@@ -133,6 +136,8 @@ class Embedder:
         with torch.no_grad():
             for name in missing:
                 model.get_parameter(name).zero_()
+        keep_packing(model)
+        check_finite(model, folder)  # attention on a processor makes numbers of what is NaN, so vectors do not show it
         model.config.architectures = [type(model).__name__]
         return model
 

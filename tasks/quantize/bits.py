@@ -8,6 +8,7 @@ import torch
 
 from tasks.core.files import write_json
 from tasks.models.classes import from_pretrained, is_classifier, model_config
+from tasks.models.embedder import POOLER, Embedder, is_embedder
 from tasks.models.head import LAYER
 from tasks.models.loading import bits_and_bytes, keep_packing
 from tasks.quantize.schemes import Calibration
@@ -17,6 +18,8 @@ def write(kind: str, merged: Path, out: Path, calibration: Calibration) -> None:
     """Load `merged` quantised by `kind` (nf4, fp4 or int8) and save it into `out`, tokenizer included."""
     stored = json.loads((merged / "config.json").read_text())["dtype"]
     whole = [LAYER] if is_classifier(model_config(merged)) else None
+    if is_embedder(merged):  # transformers would leave the last layer as it is, for a head that is not there
+        whole = [POOLER.rstrip(".")]
     how = bits_and_bytes(kind, getattr(torch, stored), whole=whole)
     model = from_pretrained(merged, quantization_config=how)
     keep_packing(model)
@@ -24,11 +27,14 @@ def write(kind: str, merged: Path, out: Path, calibration: Calibration) -> None:
 
 
 def save_folder(model: Any, merged: Path, out: Path, **options: Any) -> None:
-    """Save a quantised model into `out` with the tokenizer of `merged`, in bytes that depend on the model only."""
+    """Save a quantised model into `out` with the tokenizer of `merged`, in bytes that depend on the model only; an
+    embedding model with the files by which sentence-transformers knows it."""
     from transformers import AutoTokenizer
 
     model.save_pretrained(out, **options)
     AutoTokenizer.from_pretrained(merged, trust_remote_code=False).save_pretrained(out)
+    if is_embedder(merged):
+        Embedder.of(merged).save(out, model.config.hidden_size)
     for name in ("config.json", "generation_config.json"):
         if not (out / name).is_file():  # a classifier generates nothing
             continue

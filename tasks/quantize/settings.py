@@ -25,9 +25,11 @@ class Settings(Section):
     importance matrix). Closer to the merged model at the same size, for one pass of llama.cpp over these rows."""
     max_divergence: Annotated[float, Field(gt=0)] = 1.0
     """Largest mean Kullback-Leibler divergence from the merged model, in nats per token, before the stage fails; for
-    schemes that `limits` does not name."""
+    schemes that `limits` does not name. An embedding model has `limits` alone."""
     limits: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    """The same limit for single schemes, as SCHEME: NUMBER, in nats per token."""
+    """The same limit for single schemes, as SCHEME: NUMBER, in nats per token. Of an embedding model: largest mean
+    distance (1 - cosine) of a text's vector from that of the merged model, as a share of the mean distance between two
+    texts; 0.2 for schemes that are not named."""
     min_same_tokens: Share = 0.0
     """Smallest share of positions (0 to 1) at which the most likely next token is that of the merged model."""
     min_same_stops: Share = 0.9

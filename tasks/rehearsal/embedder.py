@@ -2,7 +2,8 @@
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tasks.core.errors import CheckFailed, ModelError, TemperError
 from tasks.models.embedder import POOLER, Embedder, check_kind
 from tasks.rehearsal.kind import known_configuration
 from tasks.rehearsal.sections import section
+from tasks.rehearsal.smaller import check_shares
 from tasks.rehearsal.weights import full_size
 
 MISSED = 1e-4
@@ -26,21 +28,29 @@ def faults(folder: Path, location: str, needed: set[str]) -> Iterator[TemperErro
 
         config = known_configuration(folder, location, headless=True)
         check_kind(config, location)
-        full_size(folder, config, location, kind=AutoModel, made_up=POOLER)
+        skeleton = full_size(folder, config, location, kind=AutoModel, made_up=POOLER)
         settings = section("template")
         if settings.embed is None:
             return  # said of params.yaml
         from tasks.template.embedding import prepared
 
-        _, embedder, *_ = prepared(folder, settings)
+        tokenizer, embedder, *_ = prepared(folder, settings)
         if not needed.isdisjoint(("train", "merge")):
-            _try(config, embedder, location)
+            _try(config, "tuned for embeddings", location, "choose another base", partial(_tune_and_merge, embedder))
+        if "quantize" in needed:
+            quantize = section("quantize")
+            check_shares(skeleton, quantize.schemes, quantize.min_low_bits)
+            for scheme in quantize.schemes:
+                advice = f"remove {scheme} from quantize.schemes"
+                _try(
+                    config, f"quantised by {scheme}", location, advice, partial(_quantise, embedder, tokenizer, scheme)
+                )
     except TemperError as error:
         yield error
 
 
-def _try(config: Any, embedder: Embedder, location: str) -> None:
-    """Raise `ModelError` where a small copy of the base cannot be tuned by an adapter and merged."""
+def _try(config: Any, what: str, location: str, advice: str, attempt: Callable[[Any, Path], None]) -> None:
+    """Raise `ModelError` where `attempt` fails with a small copy of the base and a folder."""
     import torch
     from transformers import AutoModel
 
@@ -56,16 +66,31 @@ def _try(config: Any, embedder: Embedder, location: str) -> None:
         torch.random.set_rng_state(state)
     try:
         with tempfile.TemporaryDirectory(prefix="temper-") as scratch, warnings.catch_warnings(action="ignore"):
-            _tune_and_merge(model, embedder, Path(scratch))
+            attempt(model, Path(scratch))
     except Exception as error:  # of libraries: they raise anything where a model is not what they expect
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".")
         raise ModelError(
-            f"{location}: this kind of model cannot be tuned for embeddings (tested on a small copy: {reason}); choose "
-            "another base."
+            f"{location}: this kind of model cannot be {what} (tested on a small copy: {reason}); {advice}."
         ) from None
 
 
-def _tune_and_merge(model: Any, embedder: Embedder, scratch: Path) -> None:
+def _quantise(embedder: Embedder, tokenizer: Any, scheme: str, model: Any, scratch: Path) -> None:
+    import torch
+
+    from tasks.quantize.schemes import SCHEMES, Calibration
+
+    whole, small = scratch / "whole", scratch / "small"
+    model.save_pretrained(whole)
+    tokenizer.save_pretrained(whole)
+    embedder.save(whole, model.config.hidden_size)
+    small.mkdir()
+    SCHEMES[scheme].write(whole, small, Calibration(list))
+    (vector,) = Embedder.of(small).embedded(embedder.load(small), [[5, 6, 7, 8]])
+    if not torch.isfinite(vector).all():
+        raise CheckFailed("its vectors are not finite")
+
+
+def _tune_and_merge(embedder: Embedder, model: Any, scratch: Path) -> None:
     import torch
 
     from tasks.training.adapters import attach

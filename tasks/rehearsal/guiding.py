@@ -27,6 +27,12 @@ def checks(needed: set[str]) -> Iterator[Callable[[], object]]:
 
     `needed`: the stages that are asked.
     """
+    for folder, check in models(needed):
+        yield partial(check, folder)
+
+
+def models(needed: set[str]) -> Iterator[tuple[Path, Callable[[Path], object]]]:
+    """The folders of models that reward, tell values, or teach, each with the function that checks it."""
     if "align" not in needed:
         return
     align, paths = section("align"), Paths()
@@ -34,14 +40,14 @@ def checks(needed: set[str]) -> Iterator[Callable[[], object]]:
     for index, reward in enumerate(align.rewards if objective.uses_rewards else ()):
         if reward.kind == "model":
             key = f"align.rewards.{index}.name"
-            yield partial(_check_reward, guides.model(paths, reward.name or "", key), key)
+            yield guides.model(paths, reward.name or "", key), partial(_check_reward, key)
     if objective.uses_values and align.value != TRUNK:
-        yield partial(_check_values, guides.model(paths, align.value, "align.value"))
+        yield guides.model(paths, align.value, "align.value"), _check_values
     if objective.uses_teacher:
-        yield partial(_check_teacher, guides.model(paths, align.teacher or "", "align.teacher"))
+        yield guides.model(paths, align.teacher or "", "align.teacher"), _check_teacher
 
 
-def _check_reward(folder: Path, key: str) -> None:
+def _check_reward(key: str, folder: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
     from tasks.rehearsal.weights import full_size

@@ -156,12 +156,12 @@ def _templated(
         for name, split in read_object(aside.audit)["splits"].items()
         for finding in split["findings"]
     ]
-    errors = list(_nothing_to_learn(needed, aside))
+    errors = list(_nothing_to_learn(needed, aside, remarks))
     return (errors, remarks) if whole else ([], [*remarks, *map(str, errors)])
 
 
-def _nothing_to_learn(needed: set[str], aside: Paths) -> Iterator[TemperError]:
-    """What train and align say where no row is of the kind that they learn from."""
+def _nothing_to_learn(needed: set[str], aside: Paths, remarks: list[str]) -> Iterator[TemperError]:
+    """What train and align say where no row is of the kind that they learn from; `remarks` of classes are added."""
     from tasks.align import items
     from tasks.training import rows
 
@@ -171,7 +171,7 @@ def _nothing_to_learn(needed: set[str], aside: Paths) -> Iterator[TemperError]:
             count = rows.count(rows.load(aside.tokens("train")))
             rows.check(count, count.as_dict(), "train")
             if train.classifies:
-                _check_classes(train, aside)
+                remarks += _check_classes(train, aside)
             if train.embeds:
                 _check_texts(train, aside)
         except TemperError as error:
@@ -183,11 +183,15 @@ def _nothing_to_learn(needed: set[str], aside: Paths) -> Iterator[TemperError]:
             yield error
 
 
-def _check_classes(train: Any, aside: Paths) -> None:
-    """Raise what train says of classes, and `InputError` for a row of the test whose class it could not learn."""
+def _check_classes(train: Any, aside: Paths) -> list[str]:
+    """A remark where a class has no row in the test.
+
+    Raises what train says of classes, and `InputError` for a row of the test whose class it could not learn.
+    """
     from tasks.chat.reasoning import ReasoningReader
     from tasks.evaluate.questions import rows as asked
     from tasks.models.loading import load_tokenizer
+    from tasks.statistics.confusion import describe_untested
     from tasks.train.classes import check_known, labelled_rows
     from tasks.train.labels import named
     from tasks.training.rows import load
@@ -197,10 +201,15 @@ def _check_classes(train: Any, aside: Paths) -> None:
     try:
         questions, _ = asked(aside.rows("test"))
     except InputError:  # without a test split, or with none that can be asked: said by who evaluates
-        return
+        return []
     reader = ReasoningReader()
     answers = [reader.of_message(row["messages"][-1]).answer for row in questions]
-    check_known(named(answers, "the test", several=train.several), own.classes, "the test")
+    tested = named(answers, "the test", several=train.several)
+    check_known(tested, own.classes, "the test")
+    return [
+        f"train.objective classify: {sentence} Add such rows to the test split."
+        for sentence in describe_untested(own.classes, {name for row in tested for name in row})
+    ]
 
 
 def _check_texts(train: Any, aside: Paths) -> None:

@@ -6,8 +6,8 @@ from markupsafe import Markup
 
 from tasks.charts.matrix import matrix
 from tasks.report.gather import RunResults
-from tasks.report.render import display_name
-from tasks.statistics.label_table import describe_classes, has_lists
+from tasks.report.render import class_sentences, display_name
+from tasks.statistics.label_table import has_lists
 
 MOST = 100
 """Classes of a matrix that can be read; of more those are drawn that have most rows wrong."""
@@ -19,7 +19,10 @@ def sections(results: RunResults) -> list[dict[str, Any]]:
     candidate = results.decision["candidate"]
     metrics = results.scores[candidate].get("classes", {})
     return [
-        _section(name, display_name(results, candidate), facts, results.scores["base"]["classes"][name])
+        {
+            **_section(name, display_name(results, candidate), facts, results.scores["base"]["classes"][name]),
+            "sentences": class_sentences(results, facts),
+        }
         for name, facts in metrics.items()
     ]
 
@@ -35,7 +38,6 @@ def _section(name: str, candidate: str, facts: dict[str, Any], base: dict[str, A
         "candidate": candidate,
         "facts": facts,
         "base_no_class": base["no_class"],
-        "sentences": describe_classes(facts),
         "lines": lines,
         "lists": has_lists(facts),
     }

@@ -6,6 +6,7 @@ from typing import Any
 from tasks.core import numbers
 from tasks.core.numbers import metric_name
 from tasks.report.gather import RunResults
+from tasks.statistics.confusion import describe_untested
 from tasks.statistics.effect import ratio
 from tasks.statistics.label_table import describe_classes
 from tasks.statistics.majority import describe_floor
@@ -30,6 +31,12 @@ def display_name(results: RunResults, candidate: str) -> str:
         "adapter": "tuned (as trained)" if results.merge["method"] == "full" else "tuned (adapter)",
         "merged": "tuned (merged)",
     }.get(candidate, candidate)
+
+
+def class_sentences(results: RunResults, facts: dict[str, Any]) -> list[str]:
+    """What a mean over classes hides. `facts`: of a metric of classes, as `scores.json` has them."""
+    tested = {name for name, one in facts["classes"].items() if one["support"]}
+    return [*describe_untested(results.merge.get("classes") or (), tested), *describe_classes(facts)]
 
 
 def group(results: RunResults, candidate: str) -> str:
@@ -99,7 +106,7 @@ def summary(results: RunResults) -> list[str]:
         *(
             sentence
             for facts in results.scores[results.decision["candidate"]].get("classes", {}).values()
-            for sentence in (*describe_classes(facts), describe_floor(facts))
+            for sentence in (*class_sentences(results, facts), describe_floor(facts))
         ),
     ]
     lost = {comparison["candidate"]: -comparison["difference"] for comparison in quantising(results)}

@@ -17,7 +17,7 @@ def usage(results: RunResults) -> str:
     if results.merge.get("classes"):
         return _of_classifier(len(results.merge["classes"]), results.merge.get("threshold"))
     if results.merge.get("embedder"):
-        return _of_embedder(results.merge["embedder"], results.merge["dimension"])
+        return _of_embedder(results)
     tokens = max((scores.get("max_new_tokens") or 0 for scores in results.scores.values()), default=0) or 64
     parts = [
         "## Use it",
@@ -58,15 +58,18 @@ def _of_classifier(classes: int, threshold: float | None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _of_embedder(embedder: dict[str, Any], dimension: int) -> str:
+def _of_embedder(results: RunResults) -> str:
+    embedder = results.merge["embedder"]
+    copies = [f"`{PATHS.quantized(facts['scheme'])}`" for facts in results.quantized]
     parts = [
         "## Use it",
         f"The model is the folder `{PATHS.merged}` of its project, or the repository that holds this card. It turns a "
-        f"text into a vector of {dimension} numbers. It reads at most {embedder['length']} tokens: "
+        f"text into a vector of {results.merge['dimension']} numbers. It reads at most {embedder['length']} tokens: "
         "sentence-transformers truncates longer texts without a warning. Encode questions with `encode_query` and "
         "documents with `encode_document`: each adds its prompt, if the model has one.",
         "With sentence-transformers (`pip install sentence-transformers`):",
         fenced(_sentences(), "python"),
+        *([f"Its quantised copies load in the same way: {', '.join(copies)}."] if copies else []),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -5,6 +5,7 @@
 """
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any
 
 SHOWN = 10
@@ -64,6 +65,22 @@ def describe_never(asked: dict[str, Any]) -> list[str]:
     never = [name for name, one in asked.items() if not one["f1"]]
     verb = "is" if len(never) == 1 else "are"
     return [f"{len(never)} of {len(asked)} classes {verb} at 0.00: {_listed(never)}."] if never else []
+
+
+def describe_untested(learned: Collection[str], tested: Collection[str]) -> list[str]:
+    """The classes that a model has learned and no row of the test has, in a sentence; none where there are none.
+
+    >>> describe_untested(["up", "down", "left"], {"up", "left"})
+    ['No test row has the class down, of 3 that are learned: nothing is known of how well it is predicted.']
+    """
+    missing = sorted({*learned} - {*tested})
+    if not missing:
+        return []
+    what, they = ("class", "it is") if len(missing) == 1 else ("classes", "they are")
+    return [
+        f"No test row has the {what} {_listed(missing)}, of {len(learned)} that are learned: nothing is known of how "
+        f"well {they} predicted."
+    ]
 
 
 def _listed(names: list[str]) -> str:

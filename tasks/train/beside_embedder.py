@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+from tasks.quantize.schemes import SCHEMES
+
 WHY = "train.objective embed trains an embedding model"
+
+WRITERS = ("bits", "ao")
+"""Modules of tasks/quantize whose folders sentence-transformers loads."""
+
+OF_TOKENS = ("max_divergence", "min_same_tokens", "min_same_stops")
+"""Keys of quantize for models that write tokens."""
 
 POLICIES = ("error", "drop", "truncate_answer")
 """Values of template.over_length that work on single texts; the others shorten dialogues."""
@@ -19,11 +27,7 @@ def refusals(params: Any) -> Iterator[str]:
         yield f"align.objective {params.align.objective} trains text generation, but {WHY}; set it to off."
     if params.merge.combine is not None:
         yield f"merge.combine: {WHY}, and combining several of them is untested; set it to null."
-    if params.quantize.schemes:
-        yield (
-            f"quantize.schemes: {params.quantize.schemes[0]}: {WHY}, and no scheme here is checked on vectors; set it "
-            "to []."
-        )
+    yield from _of_copies(params.quantize)
     if params.export.formats:
         yield f"export.formats: {WHY}, but {params.export.formats[0]} needs a model that generates text; set it to []."
     yield from _of_scores(params.evaluate, params.judge)
@@ -45,6 +49,22 @@ def _of_rows(template: Any) -> Iterator[str]:
             f"template.over_length {template.over_length} shortens dialogues, but {WHY} from single texts; set it to "
             f"one of {', '.join(POLICIES)} (which cuts the end of a text)."
         )
+
+
+def _of_copies(quantize: Any) -> Iterator[str]:
+    known = ", ".join(name for name, scheme in SCHEMES.items() if scheme.writer in WRITERS)
+    for name in quantize.schemes:
+        if SCHEMES[name].writer not in WRITERS:
+            fault = (
+                "a GGUF file does not hold what stands before questions and documents"
+                if name.startswith("gguf")
+                else "sentence-transformers loads such a folder, but fails at its first text"
+            )
+            yield f"quantize.schemes: {name}: {WHY}, and {fault}; remove it, or use one of {known}."
+    default = type(quantize)()
+    for key in OF_TOKENS:
+        if getattr(quantize, key) != getattr(default, key):
+            yield f"quantize.{key}: {WHY}, whose copies are compared by vectors; remove it, and set quantize.limits."
 
 
 def _of_scores(evaluate: Any, judge: Any) -> Iterator[str]:

@@ -7,6 +7,7 @@
 Nothing is tokenised here: prompts are the ids that the stage template made, up to where the answer begins.
 """
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -187,9 +188,27 @@ def _answers(settings: Settings, rows: Any, split: str, tokenizer: Any) -> tuple
             "so there is no class to learn; remove texts without an answer, and set template.train_on to assistant."
         )
     reader, specials = ReasoningReader.of(tokenizer), token_pattern(special_tokens(tokenizer))
-    texts = tokenizer.batch_decode(stretches.answers.to_pylist())  # with control tokens, of which markers are made
+    ids = stretches.answers.to_pylist()
+    texts = tokenizer.batch_decode(ids)  # with control tokens, of which markers are made
+    _check_plain(texts, ids, specials, split, tokenizer)
     answers = [specials.sub("", reader.split(text).answer) for text in texts]
     return stretches.prompts, named(answers, split, several=settings.several)
+
+
+def _check_plain(texts: list[str], ids: list[list[int]], specials: re.Pattern[str], split: str, tokenizer: Any) -> None:
+    """Raise `InputError` where an answer spells a special token out, as a class that is called like one does."""
+    names = {number: one.content for number, one in tokenizer.added_tokens_decoder.items() if one.special}
+    spelt = [
+        name
+        for text, row in zip(texts, ids, strict=True)
+        for name in Counter(specials.findall(text)) - Counter(names[token] for token in row if token in names)
+    ]
+    if spelt:
+        rows = counted(spelt.count(spelt[0]), "answers")
+        raise InputError(
+            f"train.objective classify: {spelt[0]!r} stands in {rows} of {split}, but it is a special token of the "
+            "tokenizer, so it cannot be part of a class; rename the class."
+        )
 
 
 def _some(names: list[str]) -> str:

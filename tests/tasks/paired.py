@@ -25,7 +25,8 @@ def project(root: Path, settings: template.Settings = TEMPLATE, *, base: Any = N
 
 
 def encoder(folder: Path, **shape: Any) -> None:
-    """Save a random BERT for masked words, 2 layers and 32 wide, and a tokenizer that begins and ends each text."""
+    """Save a random BERT for masked words, 2 layers and 32 wide unless `shape` says otherwise, and a tokenizer that
+    begins and ends each text."""
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
@@ -45,6 +46,8 @@ def encoder(folder: Path, **shape: Any) -> None:
     )  # fmt: skip
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, initializer_range=0.2, **sizes, **shape)
+    config = BertConfig(
+        vocab_size=len(vocabulary), max_position_embeddings=64, initializer_range=0.2, **(sizes | shape)
+    )
     BertForMaskedLM(config).save_pretrained(folder)
     coder.save_pretrained(folder)

@@ -14,8 +14,9 @@ import numpy as np
 
 from tasks.align.episodes.prompts import Opening
 from tasks.align.episodes.settings import Episodes
-from tasks.align.episodes.toolbox import KEY, Late, Toolbox, World
+from tasks.align.episodes.toolbox import KEY, Toolbox, World
 from tasks.align.episodes.turns import Answer, Turns
+from tasks.align.users_code import Late
 from tasks.chat.renderer import Unrenderable
 from tasks.core.errors import InputError
 from tasks.core.files import fingerprint

@@ -6,7 +6,6 @@ What a tool raises is told to the model as its result, for it to do better; what
 import json
 import math
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,21 +16,14 @@ import torch
 
 from tasks.align.episodes import definitions
 from tasks.align.episodes.settings import Episodes
-from tasks.bounds.limits import Deadline
+from tasks.align.users_code import ADDRESS, Failure, Late, Raised, users_code
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 from tasks.named.functions import load_module
 from tasks.named.names import inside
 from tasks.rows.tool_call import ToolCall
 
-ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-"""Where an object lies in memory: another place in each process."""
-
 KEY = definitions.KEY
-
-
-class Late(InputError):
-    """A call took longer than it may."""
 
 
 @contextmanager
@@ -78,11 +70,12 @@ class Toolbox:
         file, _, attribute = name.rpartition(":")
         path = inside(paths.guides, file, key)
         try:
-            if path not in self._modules:
-                self._modules[path] = load_module(path)
-            return getattr(self._modules[path], attribute)
-        except BaseException as error:  # whatever a user's file does
-            raise InputError(f"{path}: {key}: {attribute} cannot be loaded from it: {as_line(error)}") from None
+            with users_code():
+                if path not in self._modules:
+                    self._modules[path] = load_module(path)
+                return getattr(self._modules[path], attribute)
+        except Raised as error:
+            raise InputError(f"{path}: {key}: {attribute} cannot be loaded from it: {error}") from None
 
 
 class World:
@@ -117,10 +110,10 @@ class World:
             return as_text(f"error: there is no tool {call.name}"), True
         with fenced(f"{KEY}: the tool {call.name}"):
             try:
-                with Deadline(self._seconds, Late):
+                with users_code(self._seconds):
                     return as_text(self._functions[call.name](**call.arguments)), False
-            except BaseException as error:  # whatever a tool does
-                return as_text(f"error: {error if isinstance(error, Late) else as_line(error)}"), True
+            except Failure as error:
+                return as_text(f"error: {error}"), True
 
     def step(self, answer: str) -> tuple[str, bool]:
         """What the environment replies, and whether the episode is over. Raises `Late`, and `InputError`."""
@@ -149,15 +142,15 @@ class World:
     def _ask(self, method: str, work: Callable[[], Any]) -> Any:
         with fenced(f"{KEY}.environment: {method} of {self._kind.name if self._kind else ''}"):
             try:
-                with Deadline(self._seconds, Late):
+                with users_code(self._seconds):
                     return work()
             except Late as error:
                 if method == definitions.STEP:
                     raise
                 late = str(error).removeprefix("it ")
                 raise self._fault(method, f"{late}; raise {KEY}.tool_seconds, or fix the environment") from None
-            except BaseException as error:  # whatever an environment does
-                raise self._fault(method, f"fails: {as_line(error)}") from None
+            except Raised as error:
+                raise self._fault(method, f"fails: {error}") from None
 
     def _fault(self, method: str, what: str) -> InputError:
         name = self._kind.name if self._kind else ""
@@ -170,17 +163,6 @@ def as_text(value: Any) -> str:
     return ADDRESS.sub("", text).encode("utf-8", "replace").decode()
 
 
-def as_line(error: BaseException) -> str:
-    """What the user's code raised, in a line that is the same in every process. Ctrl-C is raised again."""
-    if isinstance(error, KeyboardInterrupt):
-        raise error
-    try:
-        about = str(error)
-    except Exception:  # an error of the user's own may fail to say what it is
-        about = ""
-    return ADDRESS.sub("", " ".join(f"{type(error).__name__}: {about}".split())[:300]).rstrip(": ")
-
-
 def _plain(value: Any) -> Any:
     return sorted(value, key=str) if isinstance(value, set | frozenset) else str(value)
 
@@ -188,6 +170,6 @@ def _plain(value: Any) -> Any:
 def _brief(value: Any) -> str:
     try:
         shown = repr(value)
-    except Exception:  # as above
+    except Exception:  # an object of the user's own may fail to say what it is
         shown = f"a {type(value).__name__}"
     return ADDRESS.sub("", shown)[:100]

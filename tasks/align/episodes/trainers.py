@@ -118,6 +118,7 @@ class HeldOut(TrainerCallback):  # type: ignore[misc]
 def facts(episodes: list[Episode]) -> dict[str, list[Any]]:
     """What rewards are told of episodes, beside what trl tells them; see `rewards.of_episodes`."""
     return {
+        "id": [episode.opening.id for episode in episodes],
         "asked": [episode.prompt for episode in episodes],
         "last": [episode.last for episode in episodes],
         "worth": [episode.worth for episode in episodes],

@@ -8,6 +8,7 @@ signal to others. docs/security.md says what that holds against, and what not.
 import contextlib
 import os
 import re
+import resource
 import secrets
 import signal
 import subprocess
@@ -17,9 +18,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tasks.bounds.limits import narrowed
 from tasks.core.errors import InputError, MachineError
 
 SANDBOX = Path(__file__).with_name("sandbox.py")
+
+FILES = 32
+"""Files that the child may have open."""
 
 FAILING = "raise AssertionError\n"
 """A test that nothing passes."""
@@ -51,12 +56,14 @@ def code(output: str) -> str:
 
 def runs_to_end(program: str, tests: str, *, timeout: float, memory: int) -> bool:
     """Whether `program` and `tests` ran to their end in a confined child."""
+    limits = ((resource.RLIMIT_AS, memory * 2**20), (resource.RLIMIT_CPU, max(1, round(timeout + 1))))
+    most = [str(narrowed(*limit)) for limit in (*limits, (resource.RLIMIT_NOFILE, FILES))]
     token = secrets.token_hex(16)  # proof that the end was reached
     with tempfile.TemporaryDirectory(prefix="temper-code-") as folder, tempfile.TemporaryFile() as source:
         source.write(f"{token}\0{program}\0{tests}".encode(errors="replace"))
         source.seek(0)
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", SANDBOX, str(memory), str(max(1, round(timeout + 1)))],
+            [sys.executable, "-I", "-S", "-B", SANDBOX, *most],
             stdin=source,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Run a program and its tests where they can only compute: `python -I -S sandbox.py MIB SECONDS`.
+"""Run a program and its tests where they can only compute: `python -I -S sandbox.py BYTES SECONDS FILES`, its limits.
 
 Standard input is a token, code and tests, with a null byte between them. Writes the token to standard output when both
 came to their end. Started by `code.py`, alone: it imports nothing of temper.
@@ -63,21 +63,21 @@ MACHINES = {
 """By machine: its number, those of `openat`, `ioctl` and `fcntl`, and the calls that are allowed."""
 
 
-def confine(mebibytes: int, seconds: int) -> None:
-    """Give up everything but computing and reading, for good. Raises `OSError` or `KeyError` where that cannot be."""
+def confine(size: int, seconds: int, files: int) -> None:
+    """Give up everything but computing and reading, for good. Raises `OSError` or `KeyError` where that cannot be.
+
+    `size` in bytes of memory, `seconds` of computing, `files` that may be open; none above what the machine allows.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, SIGKILL)  # whoever started it may be killed, and a program may sleep
-    size = mebibytes * 2**20
     for limit, most in (
         (resource.RLIMIT_AS, size),
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 32),
+        (resource.RLIMIT_NOFILE, files),
     ):
-        hard = resource.getrlimit(limit)[1]
-        last = most if hard == resource.RLIM_INFINITY else min(most, hard)  # who may not raise it, keeps it
-        resource.setrlimit(limit, (last, last))
+        resource.setrlimit(limit, (most, most))
     number, openat, ioctl, fcntl, allowed = MACHINES[platform.machine()]
     steps = [
         (LOAD, 0, 0, ARCH),
@@ -136,7 +136,7 @@ def main() -> int:
     token, program, tests = sys.stdin.buffer.read().decode().split("\0", 2)
     write, silent = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)  # what the program prints is nobody's business, and may be endless
-    confine(int(sys.argv[1]), int(sys.argv[2]))
+    confine(*map(int, sys.argv[1:]))
     namespace = {"__name__": "__main__"}
     exec(compile(program, "answer", "exec"), namespace)
     exec(compile(tests, "tests", "exec"), namespace)

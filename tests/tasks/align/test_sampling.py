@@ -122,11 +122,13 @@ def test_what_answers_are_worth(project: Paths) -> None:
         {"kind": "function", "name": "math:hypot"},
     ]
     exact, pattern, function = reward_functions(settings_with(rewards=rewards), project, tiny.tokenizer())
-    answers = {"completions": [" docker ps", "ls"], "reference": ["docker ps\n", "docker ps"]}
+    answers = {"completions": [" docker ps", "ls"], "reference": ["docker ps\n", "docker ps"], "id": ["one", "two"]}
     assert exact(**answers) == [1.0, 0.0]
     assert pattern(**answers) == [0.0, 0.0]
     assert pattern(completions=["docker ps"]) == [1.0]
-    with pytest.raises(InputError, match=r"align\.rewards\.2: math:hypot fails on the answer ' docker ps': TypeError"):
+    with pytest.raises(
+        InputError, match=r"align\.rewards\.2: math:hypot fails for the row one with the answer ' docker ps': Ty"
+    ):
         function(prompts=[[5], [6]], **answers)
 
 
@@ -136,15 +138,24 @@ def test_what_answers_are_worth(project: Paths) -> None:
         ("return True", None),
         ("import numpy; return numpy.float32(1)", None),
         ("import torch; return torch.tensor([1.0])", None),
-        ("return [1.0, 1.0]", r"returns \[1\.0, 1\.0\] for the answer 'ls'; return a finite number"),
+        ("return [1.0, 1.0]", r"returns \[1\.0, 1\.0\] for the row one with the answer 'ls'; return a finite number"),
         ("import torch; return torch.ones(2)", "returns tensor"),
         ("return '1'", "returns '1' for"),
         ("return None", "returns None for"),
         ("return 10 ** 400", "returns 10"),
         ("return float('nan')", "returns nan for"),
         ("yield 1.0", "returns <generator"),
-        ("raise KeyError(3)", "fails on the answer 'ls': KeyError: 3"),
-        ("raise SystemExit(3)", "fails on the answer 'ls': SystemExit: 3"),
+        ("raise KeyError(3)", "fails for the row one with the answer 'ls': KeyError: 3"),
+        ("raise SystemExit(3)", "with the answer 'ls': SystemExit: 3"),
+        (
+            "while True: pass",
+            r"takes more than 0\.1 seconds for the row one with the answer 'ls'; make it faster, or raise",
+        ),
+        (
+            "import time; time.sleep(30)",
+            r"align\.rewards\.0: mine\.py:worth takes more than 0\.1 seconds for the row one",
+        ),
+        ("import time\n    try: time.sleep(30)\n    except BaseException: return 1.0", r"takes more than 0\.1 seconds"),
     ],
 )
 def test_a_reward_is_one_finite_number(tmp_path: Path, body: str, message: str | None) -> None:
@@ -153,13 +164,14 @@ def test_a_reward_is_one_finite_number(tmp_path: Path, body: str, message: str |
     paths = Paths(tmp_path)
     paths.guides.mkdir(parents=True)
     (paths.guides / "mine.py").write_text(f"def worth(prompt, answer, reference):\n    {body}\n")
-    chosen = settings_with(rewards=[{"kind": "function", "name": "mine.py:worth"}])
+    limit = {"seconds": 0.1} if message and "0\\.1" in message else {}  # libraries take longer to be imported
+    chosen = settings_with(rewards=[{"kind": "function", "name": "mine.py:worth", **limit}])
     (function,) = reward_functions(chosen, paths, tiny.tokenizer())
     if message is None:
-        assert function(prompts=[[5]], completions=["ls"], reference=["ls"]) == [1.0]
+        assert function(prompts=[[5]], completions=["ls"], reference=["ls"], id=["one"]) == [1.0]
         return
     with pytest.raises(InputError, match=message):
-        function(prompts=[[5]], completions=["ls"], reference=["ls"])
+        function(prompts=[[5]], completions=["ls"], reference=["ls"], id=["one"])
 
 
 @pytest.mark.parametrize(
@@ -194,6 +206,8 @@ def test_what_does_not_fit_is_told_as_a_sentence(
         ({"rewards": [{"kind": "pattern", "pattern": "("}]}, "not a regular expression"),
         ({"rewards": [{"kind": "exact_match", "name": "x"}]}, "name has no effect"),
         ({"rewards": [{"kind": "function", "name": "x"}]}, "file.py:function"),
+        ({"rewards": [{"kind": "exact_match", "seconds": 5}]}, "the key seconds is for the reward function"),
+        ({"rewards": [{"kind": "function", "name": "x.py:f", "seconds": 0}]}, "greater than 0"),
         ({"answers": 3}, "which must be a multiple of answers"),
         ({"objective": "online_dpo", "gradient_accumulation": 2}, "sums accumulated gradients instead of averaging"),
         ({"arguments": {"num_generations": 2}}, "set by the key answers"),

@@ -71,11 +71,23 @@ def test_no_except_of_a_library_stops_the_end_of_a_loop() -> None:
             pytest.fail("a library would go on")
 
 
+@pytest.mark.parametrize("after", ["pass", "raise KeyError"])
+def test_work_that_catches_its_own_end_is_refused_all_the_same(after: str) -> None:
+    """Else what it returns would depend on how far it came, and so on the clock."""
+    source = f"try:\n    spin()\nexcept BaseException:\n    {after}"
+    with pytest.raises(InputError, match="seconds of CPU time"), Bounds(0.1, refuse):
+        exec(source, {"spin": spin})
+
+
 def test_memory_is_refused_and_then_there_again() -> None:
     sentence = r"^the file: it takes more than 0\.5 GiB of memory\.$"
     with pytest.raises(InputError, match=sentence), Bounds(5.0, refuse, 2**29):
         bytearray(2**30)
     assert len(bytearray(2**30)) == 2**30
+    with Bounds(5.0, refuse, None):
+        assert len(bytearray(2**30)) == 2**30
+    with pytest.raises(MemoryError), Bounds(5.0, refuse, None):
+        raise MemoryError
 
 
 def test_bounds_within_bounds_count_together() -> None:

@@ -20,7 +20,7 @@ GOOD = [
 
 EMBED: dict[str, dict[str, Any]] = {
     "train": {"objective": "embed"}, "template": {"embed": {}}, "evaluate": {"metrics": [{"kind": "retrieval"}]},
-    "quantize": {"schemes": []},
+    "quantize": {"schemes": ["nf4"]},
 }  # fmt: skip
 
 
@@ -74,6 +74,20 @@ def test_a_base_that_gives_no_vectors(project: Callable[..., Path], change: dict
     (folder / "config.json").write_text(json.dumps(values | change))
     (sentence,) = refusals()
     assert re.search(says, sentence), sentence
+
+
+def test_a_scheme_that_the_base_cannot_have(project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.quantize import bits
+
+    def refuse(*_: object) -> None:
+        raise ValueError("no such layer")
+
+    llama(project(quantize={"schemes": ["int8"]}))
+    monkeypatch.setattr(bits, "write", refuse)
+    (sentence,) = refusals()
+    assert (
+        "cannot be quantised by int8 (tested on a small copy: ValueError: no such layer); remove int8 from" in sentence
+    )
 
 
 def test_weights_that_are_missing(project: Callable[..., Path]) -> None:

@@ -219,6 +219,28 @@ def test_lists_of_classes(
     assert errors == [] if says is None else says in errors[0]
 
 
+@pytest.mark.parametrize(
+    ("data", "labels", "named"),
+    [
+        (LABELLED + classed("test", "up"), "one", "down"),
+        (LISTED + classed("test", '["hot"]', "[]"), "several", "up"),
+        (LABELLED + classed("test", "up", "down"), "one", None),
+    ],
+)
+def test_a_class_without_a_test_row_is_remarked(
+    check: Callable[..., Said], data: list[dict[str, Any]], labels: str, named: str | None
+) -> None:
+    errors, remarks = check(data, train={"objective": "classify", "labels": labels})
+    assert errors == []
+    if named is None:
+        assert remarks == []
+    else:
+        assert remarks == [
+            f"train.objective classify: No test row has the class {named}, of 2 that are learned: nothing is known of "
+            "how well it is predicted. Add such rows to the test split."
+        ]
+
+
 @pytest.mark.parametrize("wrong", [3, 12])
 def test_flags_that_are_neither_0_nor_1(check: Callable[..., Said], wrong: int) -> None:
     data = [

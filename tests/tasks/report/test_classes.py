@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+from tasks.core.files import write_json
 from tasks.core.paths import Paths
 from tasks.report.settings import Settings
 from tasks.report.stage import run
@@ -14,6 +15,9 @@ from tests.tasks.report.finished_run import EVIL, SCHEMES, outline, page
 def test_classes_have_their_section(project: Paths) -> None:
     """Sentences at the head, each class, and a picture of the answers; names of classes are escaped."""
     truth = ["often"] * 20 + [EVIL] * 4
+    write_json(
+        project.merged / "merge.json", {**tiny.read(project.merged / "merge.json"), "classes": ["often", EVIL, "x"]}
+    )
     for candidate in ("base", "base_system", "base_few_shot", "adapter", "merged", *SCHEMES):
         shutil.rmtree(project.evaluation(candidate))
         answers: list[str | None] = ["often"] * 23 + [None] if candidate == "merged" else [None] * 24
@@ -24,6 +28,7 @@ def test_classes_have_their_section(project: Paths) -> None:
     outline(text)
     assert text.count("1 of 2 classes is at 0.00: ") == 2, "at the head, and in the section"
     assert text.count(" are confused most: 3 of their 24 rows.") == 2
+    assert text.count("No test row has the class x, of 3 that are learned: nothing is known of how well it is") == 2
     assert EVIL not in text
     assert text.count('class="cell right"') == 1 and text.count('class="cell wrong"') == 2
     (section,) = re.findall(r"<h3>Classes</h3>.*?<h3>Decision</h3>", text, re.DOTALL)

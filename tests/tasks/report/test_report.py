@@ -200,6 +200,24 @@ def test_unfinished_run(project: Paths) -> None:
     assert not project.report.exists()
 
 
+def test_vectors_have_their_table(project: Paths) -> None:
+    """Of an embedding model distances are shown, and how they stand to those between texts."""
+    embedder = {"pooling": "mean", "normalize": True, "query": "", "document": "", "length": 64}
+    distances = {"mean_cosine_distance": 0.0125, "max_cosine_distance": 0.0631, "between_texts": 0.25, "low_bits": 0.9}
+    merge = {"embedder": embedder, "dimension": 8, "effect": {"max_cosine_distance": 0.5}, "max_cosine_distance": 1e-7}
+    write_json(project.merged / "merge.json", {**tiny.read(project.merged / "merge.json"), **merge})
+    for scheme in SCHEMES:
+        facts = {"scheme": scheme, "bytes": 120_000, "merged_bytes": 400_000, "ratio": 0.3, "probes": 16, **distances}
+        write_json(project.quantized(scheme) / "quantization.json", facts)
+    run(Settings(), project)
+    text, card = page(project), (project.report / "model_card.md").read_text()
+    outline(text)
+    (section,) = re.findall(r'<section id="equivalence">.*?</section>', text, re.DOTALL)
+    assert section.count('<td class="n">0.0125</td><td class="n">0.0631</td><td class="n">5.0 %</td>') == 2
+    assert "| nf4 | 120,000 | 30.0 % | 90.0 % | 0.0125 | 5.0 % |" in card
+    assert "load in the same way: `data/quantized/gguf-q8_0`, `data/quantized/nf4`" in card
+
+
 def test_baselines_stand_behind_the_base(project: Paths) -> None:
     for candidate in ("base_retrieved", "merged_retrieved"):
         evaluation(project, candidate, 2)

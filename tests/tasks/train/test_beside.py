@@ -26,6 +26,8 @@ def test_the_recipe_is_fine(tmp_path: Path) -> None:
     assert refused(tmp_path) == []
     assert refused(tmp_path, recipe="multilabel") == []
     assert refused(tmp_path, recipe="embeddings") == []
+    copies = ("quantize.schemes=[nf4, int8, torchao-int8]", "quantize.limits={nf4: 0.3}")
+    assert refused(tmp_path, *copies, recipe="embeddings") == []
     assert refused(tmp_path, "train.objective=rows", "quantize.schemes=[gguf-q8_0]", "template.packing=true") == []
 
 
@@ -98,7 +100,16 @@ def test_choices_that_are_not_the_classes(tmp_path: Path) -> None:
         ("template.over_length=truncate_prompt", "template.over_length truncate_prompt shortens dialogues"),
         ("align.objective=dpo", "align.objective dpo trains text generation"),
         ("merge.combine={weights: {trained: 1, other: 1}}", "merge.combine"),
-        ("quantize.schemes=[nf4]", "quantize.schemes: nf4: .* no scheme here is checked on vectors"),
+        (
+            "quantize.schemes=[nf4, gguf-q8_0]",
+            "quantize.schemes: gguf-q8_0: .* a GGUF file does not hold what stands .* nf4, ",
+        ),
+        (
+            "quantize.schemes=[gptq-w8a8]",
+            "quantize.schemes: gptq-w8a8: .* fails at its first text; remove it, or use one of nf4, ",
+        ),
+        ("quantize.max_divergence=0.5", "quantize.max_divergence: .* compared by vectors; .* quantize.limits"),
+        ("quantize.min_same_stops=0.5", "quantize.min_same_stops: "),
         ("export.formats=[ollama]", "export.formats: .* ollama needs a model that generates text"),
         ("evaluate.metrics=[{kind: retrieval}, {kind: f1}]", "f1 scores answers"),
         ("evaluate.benchmarks=[{task: arc_easy}]", "evaluate.benchmarks: "),

@@ -1,5 +1,6 @@
 """Answers taken as classes: which, in what order, with what weight; and rows that have none."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,17 @@ def test_a_class_of_validation_alone_and_a_row_without_an_answer() -> None:
     text = {"input_ids": [5, 6], "labels": [5, 6]}
     with pytest.raises(InputError, match=r"train\.arrow: 1 row of train have no answer"):
         labelled_rows(settings(), Dataset.from_list([*rows(*GOOD), text]), rows(), tiny.tokenizer())
+
+
+@pytest.mark.parametrize("answer", ["<|im_end|>", "up <|im_start|>"])
+def test_a_class_that_is_called_like_a_special_token(answer: str) -> None:
+    parts = answer.partition("|>")
+    ids = [id for part in parts for id in tiny.tokenizer()(part, add_special_tokens=False)["input_ids"]]
+    assert not {*ids} & {*tiny.tokenizer().all_special_ids}, "its text, and not the token"
+    spelt = Dataset.from_list([{"input_ids": [5, *ids, 2], "labels": [-100, *ids, 2]}])
+    name = f"<{answer.partition('<')[2]}"
+    with pytest.raises(InputError, match=rf"'{re.escape(name)}' stands in 1 answer of train, but it is a special"):
+        labelled_rows(settings(), spelt, rows(), tiny.tokenizer())
 
 
 def test_a_prompt_that_ends_in_what_fills_up_is_refused() -> None:

@@ -133,24 +133,42 @@ FAMILIES: dict[str, dict[str, Any]] = {
 """Models with position ids, learnt positions, ALiBi, windows, experts; some have a forward pass of their own."""
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_row_in_a_padded_batch_is_read_at_its_last_token_as_alone(family: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module", params=FAMILIES)
+def of_family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model of each family."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp(request.param)
     sizes: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 50}
     sizes |= {"intermediate_size": 64, "initializer_range": 0.3, "pad_token_id": None}
-    config = AutoConfig.for_model(family, **sizes, **FAMILIES[family])
-    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
-    model = Head(("a", "b", "c"), pad=7).load(tmp_path).eval()
+    config = AutoConfig.for_model(request.param, **sizes, **FAMILIES[request.param])
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("threshold", [None, 0.5], ids=["one", "several"])
+def test_a_row_in_a_padded_batch_is_read_at_its_last_token_as_alone(of_family: Path, threshold: float | None) -> None:
+    model = Head(("a", "b", "c"), pad=7, threshold=threshold).load(of_family).eval()
     model.score.weight.data.normal_()
     prompts = [[7, 11, 12], [5, 9, 13, 7, 21, 22, 23], [31]]  # what fills up may stand in a prompt, too
-    batch = Collator(7)([{"input_ids": ids, "labels": 0} for ids in prompts])
+    labels: Any = 0 if threshold is None else [1.0, 0.0, 1.0]
+    batch = Collator(7)([{"input_ids": ids, "labels": labels} for ids in prompts])
+    kind = ClassTrainer if threshold is None else LabelTrainer
+    trainer = kind.__new__(kind)
+    trainer.weights = torch.ones(3)
     with torch.no_grad():
         together = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-        for row, ids in enumerate(prompts):
-            hidden = model.base_model(input_ids=torch.tensor([ids])).last_hidden_state  # (1, T, H)
-            assert torch.allclose(together[row], model.score(hidden[0, -1]), atol=1e-5)
+        alone = [
+            model.score(model.base_model(input_ids=torch.tensor([ids])).last_hidden_state[0, -1]) for ids in prompts
+        ]
+        loss = trainer.compute_loss(model, batch)
+    assert torch.allclose(together, torch.stack(alone), atol=1e-5)
+    if threshold is None:
+        expected = -torch.stack(alone).log_softmax(-1)[:, 0].mean()
+    else:  # ln(1 + e^-x) where a class applies, and ln(1 + e^x) where it does not
+        expected = torch.nn.functional.softplus(torch.stack(alone) * torch.tensor([-1.0, 1.0, -1.0])).mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_prompts_are_filled_up_on_the_right() -> None:

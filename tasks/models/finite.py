@@ -1,0 +1,61 @@
+"""Whether stored weights are finite numbers, read in pieces at the speed of the memory; no model is built."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tasks.core.errors import ModelError
+from tasks.models.shards import StoredTensor, raw, stored_tensors
+
+PIECE = 2**22
+"""Bytes that are held at one time: few enough to stay in the processor's own memory."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How much of the weights was looked at."""
+
+    read: int
+    """Bytes."""
+    total: int
+
+
+def check_stored(folder: Path, most: int) -> Reading:
+    """Read the weights in the safetensors files of `folder`, of each tensor the same share where all of them have more
+    than `most` bytes.
+
+    Raises `ModelError` where a number that was read is NaN or infinite, and as `stored_tensors`.
+    """
+    tensors = {name: one for name, one in stored_tensors(folder).items() if one.dtype.is_floating_point}
+    total, read = sum(one.size for one in tensors.values()), 0
+    space = torch.empty(PIECE, dtype=torch.uint8)
+    for name, tensor in tensors.items():
+        size = tensor.size if total <= most else tensor.size * most // total
+        size = min(tensor.size, size + -size % tensor.dtype.itemsize)
+        if not _finite(tensor, size, space):
+            raise ModelError(
+                f"{tensor.file}: the tensor {name} has numbers that are NaN or infinite; restore the file, or make it "
+                "again."
+            )
+        read += size
+    return Reading(read, total)
+
+
+def _finite(tensor: StoredTensor, size: int, space: torch.Tensor) -> bool:
+    """Whether the numbers in the first `size` bytes are finite; `space` holds a piece of them."""
+    handle = os.open(tensor.file, os.O_RDONLY)
+    try:
+        for at in range(0, size, PIECE):
+            piece = space[: min(PIECE, size - at)]
+            tensor.fill(raw(piece), handle, at)
+            numbers = piece.view(tensor.dtype)
+            if tensor.dtype.itemsize == 1:  # torch computes nothing in 8 bits
+                numbers = numbers.float()
+            # a sum is not finite where a number is not, and takes one pass; of large numbers it may be so by itself
+            if not torch.isfinite(numbers.sum(dtype=torch.float32)) and not torch.isfinite(numbers).all():
+                return False
+    finally:
+        os.close(handle)
+    return True

@@ -1,0 +1,59 @@
+"""Weights that are NaN or infinite, in whatever the settings name: a stage says so when it loads them, which may be
+after hours.
+
+    errors, remarks = look({"base", "train"}, Paths())
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.core.errors import ModelError, TemperError
+from tasks.core.numbers import storage
+from tasks.core.paths import Paths
+from tasks.models.skeleton import configured_base
+from tasks.rehearsal.sections import section
+
+MOST = 8 * 2**30
+"""Bytes of weights that are read of a model: some seconds from a disk, and less where the system still holds them."""
+
+
+def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
+    """Errors of the weights that are there, and a remark for each model too large to be read whole.
+
+    `needed`: the stages that are asked.
+    """
+    from tasks.models.finite import check_stored  # it loads torch
+
+    errors: list[TemperError] = []
+    remarks: list[str] = []
+    for folder in dict.fromkeys(_folders(needed, paths)):
+        if not any(folder.glob("*.safetensors")):
+            continue  # on the hub, and not downloaded yet; or another format
+        try:
+            reading = check_stored(folder, MOST)
+        except ModelError as error:
+            errors.append(error)
+            continue
+        if reading.read < reading.total:
+            remarks.append(
+                f"{folder}: of {storage(reading.total)} of weights the first {reading.read / reading.total:.0%} of "
+                "each tensor were read for NaN and infinite numbers; a stage that loads the rest looks at it."
+            )
+    return errors, remarks
+
+
+def _folders(needed: set[str], paths: Paths) -> Iterator[Path]:
+    from tasks.merge.combine import other_adapters
+    from tasks.models import start
+    from tasks.rehearsal import guiding
+    from tasks.rehearsal.starting import stages_that_tune
+
+    if "base" in needed and (configured := configured_base()) is not None:
+        yield configured[1]
+    for tuned in stages_that_tune():
+        if tuned.what in needed and tuned.adapter:
+            yield start.adapter_folder(tuned.what, tuned.adapter, paths)
+    for folder, _ in guiding.models(needed):
+        yield folder
+    if "merge" in needed and (combine := section("merge").combine) is not None:
+        yield from other_adapters(combine, paths.adapters).values()

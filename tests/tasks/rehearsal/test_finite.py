@@ -1,0 +1,117 @@
+"""Weights that are NaN or infinite are named before any stage runs, wherever the settings name them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tasks.core.errors import ModelError
+from tasks.core.paths import Paths
+from tasks.models import finite as reading
+from tasks.models.finite import check_stored
+from tasks.rehearsal import finite
+from tasks.stages import names
+from tests.tasks import tiny
+
+
+def spoil(file: Path, value: float = torch.nan) -> str:
+    """Put `value` into the last number of the last tensor of a file; return the tensor's name."""
+    tensors = load_file(file)
+    name = sorted(tensors)[-1]
+    tensors[name].view(-1)[-1] = value
+    save_file(tensors, file, {"format": "pt"})
+    return name
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A base, a reward model that is a value model too, a teacher, and adapters to start from and to combine with."""
+    monkeypatch.chdir(tmp_path)
+    base = tiny.model(tmp_path / "model", vocabulary=32, hidden_size=16, intermediate_size=16)
+    for name in ("liked", "teacher"):
+        tiny.model(tmp_path / "data/guides" / name, vocabulary=32, hidden_size=16, intermediate_size=16)
+    for folder in ("starts/mine", "adapters/other"):
+        tiny.adapter(tmp_path / "data" / folder, base)
+    return tmp_path
+
+
+def said(most: int = finite.MOST, **sections: dict[str, Any]) -> tuple[list[str], list[str]]:
+    values: dict[str, Any] = {name: sections.get(name, {}) for name in names()}
+    values["base"] = {"folder": "model"}
+    Path("params.yaml").write_text(json.dumps(values))
+    before, finite.MOST = finite.MOST, most
+    try:
+        errors, remarks = finite.look({*names()}, Paths())
+    finally:
+        finite.MOST = before
+    return [str(error) for error in errors], remarks
+
+
+@pytest.mark.parametrize(
+    ("file", "sections"),
+    [
+        ("model/model.safetensors", {}),
+        ("data/guides/liked/model.safetensors", {"align": {"objective": "ppo", "value": "liked"}}),
+        (
+            "data/guides/liked/model.safetensors",
+            {"align": {"objective": "grpo", "rewards": [{"kind": "model", "name": "liked"}]}},
+        ),
+        ("data/guides/teacher/model.safetensors", {"align": {"objective": "gkd", "teacher": "teacher"}}),
+        ("data/starts/mine/adapter_model.safetensors", {"train": {"start": "mine"}}),
+        (
+            "data/adapters/other/adapter_model.safetensors",
+            {"merge": {"combine": {"weights": {"trained": 1, "other": 1}}}},
+        ),
+    ],
+)
+def test_file_and_tensor_are_named(project: Path, file: str, sections: dict[str, Any]) -> None:
+    assert said(**sections) == ([], [])
+    name = spoil(project / file)
+    assert said(**sections) == (
+        [f"{file}: the tensor {name} has numbers that are NaN or infinite; restore the file, or make it again."],
+        [],
+    )
+    if sections:
+        assert said() == ([], []), "what no setting names is not read"
+
+
+def test_of_a_model_beyond_the_limit_a_part_is_read_and_that_is_said(project: Path) -> None:
+    spoil(project / "model/model.safetensors")
+    errors, (remark,) = said(most=4096)
+    assert errors == []
+    assert remark.startswith("model: of 0.0 GB of weights the first ") or "of each tensor were read" in remark
+
+
+def test_a_base_that_is_not_there_yet_is_not_read(project: Path) -> None:
+    (project / "model/model.safetensors").unlink()
+    assert said() == ([], [])
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_every_type_in_pieces(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large numbers whose sum is infinite are none that are wrong; a wrong one is found in the last of many pieces."""
+    monkeypatch.setattr(reading, "PIECE", 64)
+    dtype = getattr(torch, kind)
+    numbers = torch.full((7, 29), torch.finfo(dtype).max, dtype=torch.float64).to(dtype)
+    save_file(
+        {"large": numbers, "none": torch.empty(0, dtype=dtype), "ids": torch.arange(3)}, tmp_path / "a.safetensors"
+    )
+    found = check_stored(tmp_path, 2**20)
+    assert found.read == found.total == numbers.numel() * dtype.itemsize
+    wrong = numbers.double()
+    wrong[-1, -1] = torch.nan
+    save_file({"large": wrong.to(dtype)}, tmp_path / "a.safetensors")
+    with pytest.raises(ModelError, match=r"a\.safetensors: the tensor large has numbers that are NaN"):
+        check_stored(tmp_path, 2**20)
+    half = check_stored(tmp_path, numbers.numel() * dtype.itemsize // 2)
+    assert 0.4 < half.read / half.total < 0.6
+
+
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf])
+def test_infinite_numbers_of_both_signs(value: float, tmp_path: Path) -> None:
+    save_file({"a": torch.tensor([1.0, torch.inf, value])}, tmp_path / "a.safetensors")
+    with pytest.raises(ModelError, match="NaN or infinite"):
+        check_stored(tmp_path, 2**20)
