@@ -454,6 +454,23 @@ def test_rows_of_a_teacher_are_told_with_what_they_took_and_its_terms(project: P
     assert EVIL not in page(project) + card
 
 
+def test_a_distilled_model_has_the_settings_of_its_questions_and_no_code_that_is_missing(project: Paths) -> None:
+    shutil.copytree(project.fitted, project.aligned)
+    write_json(project.aligned / "settings.json", {"objective": "distill", "start": "base"})
+    training = read_json(project.aligned / "training.json", "align")
+    changes = {"arguments": {"max_steps": 7}, "peft": None}
+    write_json(project.aligned / "training.json", {**training, "method": "full", "changes": changes})
+    for split in ("train", "validation"):
+        asked = {"teacher": {"kind": "openai", "model": "big"}, "top": 7, "form": "next_token"}
+        write_json(project.distilled(split) / "settings.json", asked)
+    run(Settings(), project)
+    card = (project.report / "model_card.md").read_text()
+    assert "| distill.form | next_token |\n" in card and "| distill.teacher.model | big |\n" in card
+    assert "<code>distill.top</code>" in page(project)
+    assert "The stage align has no equivalent: the objective distill" in card
+    assert "Run this code" not in card
+
+
 @pytest.mark.parametrize("kind", ["a server", "a folder"])
 def test_the_teacher_whose_likelihoods_were_learned_is_named_with_its_terms(project: Paths, kind: str) -> None:
     facts: dict[str, Any] = {"from": kind, "teacher": "openai:<b>big</b>", "licence": "no | rival models"}
