@@ -165,9 +165,19 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     console.print()
     if PATHS.page.exists():
         console.print(f"Report:  {PATHS.page}")
-    console.print("Next:    temper run --set train.learning_rate=1e-3   (only stages that depend on it run again)")
+    console.print(f"Next:    temper run --set {rate()}=1e-3   (only stages that depend on it run again)")
     console.print(f"         {f'open {page}' if page else 'temper ui   (and in another terminal: temper run)'}")
     return 0
+
+
+def rate() -> str:
+    """The key of the learning rate to try next: that of `train`, or of `align` where it alone trains."""
+    from flows.params.model import model
+    from tasks.core.settings import load
+
+    params = load(model(), PATHS.params)
+    alone = not params.train.enabled and params.align.objective != "off"
+    return f"{'align' if alone else 'train'}.learning_rate"
 
 
 def tell(line: str) -> None:

@@ -114,7 +114,7 @@ def _asked(params: Params, paths: Paths) -> Iterator[str]:
 
     for split in params.distill.splits:
         if params.distill.teacher and (file := paths.tokens(split)).is_file():
-            asked = price(params.distill.teacher, file)
+            asked = price(params.distill.teacher, file, params.distill.form)
             tokens, rows = counted(asked.tokens, "tokens"), counted(asked.rows, "rows")
             yield f"distill {split}: {tokens} of {rows} for the teacher, {shown(asked.cost)} at most, paid once"
 

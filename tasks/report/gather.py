@@ -155,14 +155,16 @@ def _scores(paths: Paths) -> dict[str, dict[str, Any]]:
 def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Effective settings by section of params.yaml, in the order of the stages; sections that left none are absent."""
     ledger = read_json(paths.ledger, "clean")
-    quantized, judged = (
-        [folder / "settings.json" for folder in _folders(paths.data / name)] for name in ("quantized", "judged")
+    distilled, quantized, judged = (
+        [folder / "settings.json" for folder in _folders(paths.data / name)]
+        for name in ("distilled", "quantized", "judged")
     )
     sections = {
         "base": _optional(paths.base / "settings.json"),
         "generate": _optional(paths.generated / "settings.json"),
         "clean": ledger.get("settings", {}),
         "template": audit.get("settings", {}),
+        "distill": _optional(distilled[0]) if distilled else {},
         "train": _optional(paths.fitted / "settings.json"),
         "align": _optional(paths.aligned / "settings.json") if paths.trained == paths.aligned else {},
         "merge": _optional(paths.merged / "settings.json"),

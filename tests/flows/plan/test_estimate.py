@@ -8,6 +8,7 @@ from flows.params.model import change, model
 from flows.plan import estimate
 from tasks.core.paths import Paths
 from tasks.core.settings import load
+from tasks.training.rows import load as rows_of
 from tests.flows.project import ROOT
 from tests.tasks import tiny
 
@@ -30,3 +31,9 @@ def test_what_a_teacher_is_asked_about_the_rows_is_priced(tmp_path: Path, monkey
     assert line.startswith(f"distill train: {sent + 4:,} tokens of 4 rows for the teacher, ")
     assert f"{(sent * 2 + 4 * 7) / 1e6:.4g}"[:4] in line
     assert load(model(), Path("params.yaml")).distill.splits == ["train"]
+    change(["distill.form=next_token"], path=Path("params.yaml"))
+    # Every token of these rows is labelled; nothing predicts the first.
+    places = [at for row in rows_of(paths.tokens("train")) for at in range(1, len(row["labels"]))]
+    lines, _ = estimate.lines()
+    (line,) = (line for line in lines if line.startswith("distill"))
+    assert line.startswith(f"distill train: {sum(places) + len(places):,} tokens of 4 rows for the teacher, ")

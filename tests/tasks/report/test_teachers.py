@@ -1,11 +1,12 @@
 """Teachers and judges in page and card: what they were asked, what it took, and their terms."""
 
 import json
+import shutil
 from typing import Any
 
 import pytest
 
-from tasks.core.files import write_json
+from tasks.core.files import read_json, write_json
 from tasks.core.paths import Paths
 from tasks.report.settings import Settings
 from tasks.report.stage import run
@@ -41,6 +42,23 @@ def test_rows_of_a_teacher_are_told_with_what_they_took_and_its_terms(project: P
         assert number in page(project)
         assert number in card
     assert EVIL not in page(project) + card
+
+
+def test_a_distilled_model_has_the_settings_of_its_questions_and_no_code_that_is_missing(project: Paths) -> None:
+    shutil.copytree(project.fitted, project.aligned)
+    write_json(project.aligned / "settings.json", {"objective": "distill", "start": "base"})
+    training = read_json(project.aligned / "training.json", "align")
+    changes = {"arguments": {"max_steps": 7}, "peft": None}
+    write_json(project.aligned / "training.json", {**training, "method": "full", "changes": changes})
+    for split in ("train", "validation"):
+        asked = {"teacher": {"kind": "openai", "model": "big"}, "top": 7, "form": "next_token"}
+        write_json(project.distilled(split) / "settings.json", asked)
+    run(Settings(), project)
+    card = (project.report / "model_card.md").read_text()
+    assert "| distill.form | next_token |\n" in card and "| distill.teacher.model | big |\n" in card
+    assert "<code>distill.top</code>" in page(project)
+    assert "The stage align has no equivalent: the objective distill" in card
+    assert "Run this code" not in card
 
 
 @pytest.mark.parametrize("kind", ["a server", "a folder"])
