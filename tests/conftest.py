@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        shared.begin()
+        shared.begin(all_tests=bool(config.getoption("numprocesses", None)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
