@@ -51,6 +51,9 @@ def close() -> None:
     folder = Path(os.environ.pop(NAME))
     with suppress(FileNotFoundError, ProcessLookupError):
         os.kill(int((folder / "server" / "pid").read_text()), signal.SIGTERM)
+    if Path(os.environ.get("TMPDIR", "")).parent == folder:
+        tempfile.tempdir = None
+        del os.environ["TMPDIR"]
     shutil.rmtree(folder, ignore_errors=True)
 
 
