@@ -21,6 +21,8 @@ LONGEST = [
     "tests/flows/test_parity.py",
     "tests/flows/test_deployed.py",
     "tests/families/test_families.py",
+    "tests/flows/run/test_secrets.py",
+    "tests/tasks/generate/test_recipes.py",
     "tests/flows/plan/test_preflight.py",
     "tests/test_contributing.py",
     "tests/test_task_recipes.py",
@@ -36,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if not hasattr(config, "workerinput"):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        shared.begin()
+        shared.begin(all_tests=bool(config.getoption("numprocesses", None)))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,25 +42,23 @@ TOLD = {"Teacher.licence": "stated with every teacher; the model card tells that
 VALIDATORS = {"field_validator", "model_validator"}
 
 
-def read(files: set[Path]) -> set[str]:
-    """Names of attributes that `files` and the templates beside them read; checks of settings do not count."""
-    names = set()
-    for file in files:
-        tree = ast.parse(file.read_text())
-        checks = {
-            id(node)
-            for function in ast.walk(tree)
-            if isinstance(function, ast.FunctionDef)
-            and any(_name(one) in VALIDATORS for one in function.decorator_list)
-            for node in ast.walk(function)
-        }
-        names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and id(node) not in checks}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
-                names |= {str(part.value) for part in node.args[1:2] if isinstance(part, ast.Constant)}
-        for template in (file.parent / "templates").glob("*.jinja"):
-            names |= set(re.findall(r"settings\.(\w+)", template.read_text()))
-    return names
+@cache
+def read(file: Path) -> frozenset[str]:
+    """Names of attributes that `file` and the templates beside it read; checks of settings do not count."""
+    tree = ast.parse(file.read_text())
+    checks = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and any(_name(one) in VALIDATORS for one in function.decorator_list)
+        for node in ast.walk(function)
+    }
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and id(node) not in checks}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "getattr":
+            names |= {str(part.value) for part in node.args[1:2] if isinstance(part, ast.Constant)}
+    for template in (file.parent / "templates").glob("*.jinja"):
+        names |= set(re.findall(r"settings\.(\w+)", template.read_text()))
+    return frozenset(names)
 
 
 def _name(decorator: ast.expr) -> str:
@@ -70,7 +69,7 @@ def _name(decorator: ast.expr) -> str:
 @pytest.mark.parametrize("stage", stages(), ids=lambda stage: stage.name)
 def test_every_key_is_read_by_the_code_of_its_stage(stage: Stage) -> None:
     """What is listed and read nowhere would be a setting without effect."""
-    names = read(closure(stage.name)) | {entry.foreach.partition(".")[2] for entry in stage.entries}
+    names = {entry.foreach.partition(".")[2] for entry in stage.entries}.union(*map(read, closure(stage.name)))
     dead = {
         f"{one.__name__}.{key}"
         for one in models(stage.settings)

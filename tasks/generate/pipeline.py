@@ -25,8 +25,8 @@ PR_SET_PDEATHSIG = 1
 ANSWERS, ENDING = "answers.jsonl", "ending"
 
 LOOK = 0.05
-"""Seconds between two looks of distilabel at its steps. By itself it sleeps 2.5 before the next look at whether they
-are loaded, which takes a tenth of that, and 0.5 before the next at whether they have ended."""
+"""Seconds between two looks of distilabel at its steps. By itself it sleeps 2.5 before it looks again whether they are
+loaded, which takes a tenth of that, and 0.5 before it looks again whether they have ended."""
 
 LARGE = 64
 """Rows that a step gets at a time for each request at once: a batch ends with its slowest answer, so few of them."""

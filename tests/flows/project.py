@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,25 @@ class Toy:
         """Start `temper` as a process of its own."""
         pipe, command = subprocess.PIPE, [*TEMPER, *arguments]
         return subprocess.Popen(command, cwd=self.path, env=self.environment, stdout=pipe, stderr=pipe, text=True)
+
+    def failed(self, *arguments: str) -> str:
+        """What `temper` writes to standard error, which ends with 1.
+
+        In this process, if it is the current folder: but a run sets the environment for Prefect, so that has its own.
+        """
+        if arguments[0] == "run":
+            process = self.temper(*arguments)
+            errors, code = process.communicate()[1], process.returncode
+        else:
+            from flows.cli.main import main
+
+            assert self.path == Path.cwd()
+            with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as stream:
+                code = main([*arguments])
+            errors = stream.getvalue()
+        assert code == 1, errors
+        assert "Traceback" not in errors
+        return errors
 
     def command(self, *arguments: str) -> str:
         """Run `temper` to its end; return what it printed."""

@@ -99,7 +99,7 @@ def measured_by_workers(paths: Paths) -> float:
 def test_the_loss_is_that_of_the_rows_one_by_one(templated: Path, tmp_path: Path) -> None:
     paths = project(templated, tmp_path)
     wanted = by_hand(paths)
-    losses = [measured(paths, batch_size=size) for size in (1, 2, 3, 5, 10, 32)]
+    losses = [measured(paths, batch_size=size) for size in (1, 3, 32)]  # alone, ragged, all at once
     assert losses == pytest.approx([wanted] * len(losses), rel=1e-5)
 
 
