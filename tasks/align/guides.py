@@ -50,7 +50,7 @@ def function(paths: Paths, name: str, key: str) -> Any:
         return load_function(inside(paths.guides, module, key), attribute, key)
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # whatever a module does
+    except (Exception, SystemExit) as error:  # whatever a module does
         raise InputError(f"{module}: {key} cannot be loaded from it: {type(error).__name__}: {error}") from None
 
 

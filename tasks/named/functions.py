@@ -18,7 +18,7 @@ def load_function(file: Path, name: str, key: str) -> Any:
     """The function `name` of the Python file; what stands in the file runs. Raises `InputError`, whatever it does."""
     try:
         return getattr(load_module(file), name)
-    except Exception as error:  # whatever a user's file does
+    except (Exception, SystemExit) as error:  # whatever a user's file does
         raise InputError(f"{file}: {key}: {name} cannot be loaded from it: {type(error).__name__}: {error}") from None
 
 

@@ -31,7 +31,7 @@ def function(path_and_name: str, scoring: Path) -> Callable[[str, str, dict[str,
     def score(output: str, reference: str, row: dict[str, Any]) -> float:
         try:
             value = float(user_function(output, reference, row))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # it runs in the process of the stage, which it does not end
             raise InputError(
                 f"{file}: {attribute} failed on the row {row['id']} ({type(error).__name__}: {error})."
             ) from error

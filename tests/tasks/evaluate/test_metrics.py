@@ -83,10 +83,16 @@ def test_a_function_of_your_own(tmp_path: Path) -> None:
         "def close(output, reference, row):\n    return 1 - abs(len(output) - len(reference)) / 10\n"
         "def broken(output, reference, row):\n    return row['nothing']\n"
         "def far(output, reference, row):\n    return 3\n"
+        "def leaves(output, reference, row):\n    exit()\n"
     )
     assert scored({"kind": "function", "function": "own.py:close"}, "abc", "abcd", tmp_path) == pytest.approx(0.9)
     with pytest.raises(InputError, match=r"broken failed on the row r1 .KeyError"):
         scored({"kind": "function", "function": "own.py:broken"}, "a", "a", tmp_path)
+    with pytest.raises(InputError, match=r"leaves failed on the row r1 \(SystemExit"):
+        scored({"kind": "function", "function": "own.py:leaves"}, "a", "a", tmp_path)
+    (tmp_path / "gone.py").write_text("raise SystemExit(0)\n")
+    with pytest.raises(InputError, match=r"gone\.py: evaluate\.metrics: f cannot be loaded from it: SystemExit: 0"):
+        scored({"kind": "function", "function": "gone.py:f"}, "a", "a", tmp_path)
     with pytest.raises(InputError, match=r"far gave 3\.0 for the row r1; a score is from 0 to 1"):
         scored({"kind": "function", "function": "own.py:far"}, "a", "a", tmp_path)
     for path_and_name, error, message in (
