@@ -82,15 +82,10 @@ def test_a_variable_is_named_for_what_it_holds() -> None:
         if not DEED.search(text := file.read_text()):
             continue
         for node in ast.walk(ast.parse(text)):
-            name = ""
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                name = node.id
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                name = node.attr
-            elif isinstance(node, ast.arg) and node.arg not in FIXTURES:
-                name = node.arg
-            if DEED.fullmatch(name):
-                strays.append(f"{file.relative_to(ROOT)}:{node.lineno} {name}")
+            match node:
+                case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
+                    if DEED.fullmatch(name) and not (isinstance(node, ast.arg) and name in FIXTURES):
+                        strays.append(f"{file.relative_to(ROOT)}:{node.lineno} {name}")
     assert not strays, f"say what it holds: {'; '.join(strays)}"
 
 
