@@ -42,7 +42,7 @@ def begin(*, all_tests: bool) -> None:
 
 def _room() -> bool:
     with suppress(OSError):
-        return min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ROOM
+        return min(shutil.disk_usage(MEMORY).free, int(psutil.virtual_memory().available)) > ROOM
     return False
 
 

@@ -83,17 +83,9 @@ def test_a_variable_is_named_for_what_it_holds() -> None:
             continue
         for node in ast.walk(ast.parse(text)):
             match node:
-                case (
-                    ast.Name(id=name, ctx=ast.Store(), lineno=line)
-                    | ast.Attribute(attr=name, ctx=ast.Store(), lineno=line)
-                ):
-                    pass
-                case ast.arg(arg=name, lineno=line) if name not in FIXTURES:
-                    pass
-                case _:
-                    continue
-            if DEED.fullmatch(name):
-                strays.append(f"{file.relative_to(ROOT)}:{line} {name}")
+                case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
+                    if DEED.fullmatch(name) and not (isinstance(node, ast.arg) and name in FIXTURES):
+                        strays.append(f"{file.relative_to(ROOT)}:{node.lineno} {name}")
     assert not strays, f"say what it holds: {'; '.join(strays)}"
 
 

@@ -29,12 +29,12 @@ def vllm(folder: Path, tokenizer: Any) -> Callable[[Asked], Reply]:
         entries: list[Any] = [None]
         for position, own in enumerate(ids[1:]):
             likeliest = logprobs[position].topk(top)
-            values = dict(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True))
-            values[own] = float(logprobs[position, own])
+            tokens = dict(zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True))
+            tokens[own] = float(logprobs[position, own])
             entries.append(
                 {
                     str(token): {"logprob": value, "decoded_token": tokenizer.decode([token])}
-                    for token, value in values.items()
+                    for token, value in tokens.items()
                 }
             )
         return scored(entries, len(ids))

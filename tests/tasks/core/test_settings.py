@@ -75,8 +75,8 @@ def test_a_fault_is_one_sentence_of_one_place(tmp_path: Path, line: str, sentenc
     path.write_text(f"wide:\n  {line}\n")
     with pytest.raises(SettingsError) as error:
         load(Wide, path, "wide")
-    (line,) = str(error.value).splitlines()
-    assert line == f"{path}:2: {sentence}"
+    (fault,) = str(error.value).splitlines()
+    assert fault == f"{path}:2: {sentence}"
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

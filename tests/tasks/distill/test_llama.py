@@ -50,8 +50,8 @@ def test_each_token_has_what_the_model_itself_computes(llama: tuple[Paths, str])
         with torch.no_grad():
             logprobs = model(torch.tensor([row["input_ids"]])).logits[0].log_softmax(-1)
         places = [place for place, label in enumerate(row["labels"]) if label != -100]
-        top_ids, logprobs = (np.array(row[name]).reshape(len(places), 3) for name in ("top_ids", "top_logprobs"))
-        for place, ids, values in zip(places, top_ids.tolist(), logprobs.tolist(), strict=True):
+        top_ids, top_logprobs = (np.array(row[name]).reshape(len(places), 3) for name in ("top_ids", "top_logprobs"))
+        for place, ids, values in zip(places, top_ids.tolist(), top_logprobs.tolist(), strict=True):
             known = {token: value for token, value in zip(ids, values, strict=True) if value > -np.inf}
             assert {*known} == {*logprobs[place - 1].topk(2).indices.tolist(), row["input_ids"][place]}
             for token, value in known.items():
