@@ -135,6 +135,7 @@ def _speed(place: Path, source: Path, base: Path, rounds: int) -> dict[str, Any]
     import pyarrow.parquet as pq
 
     from tasks.chat.stops import stop_ids
+    from tasks.core.imports import without_torch
     from tasks.core.paths import Paths
     from tasks.engine.chosen import Local
     from tasks.rows.canonical import turns
@@ -144,6 +145,7 @@ def _speed(place: Path, source: Path, base: Path, rounds: int) -> dict[str, Any]
     from tasks.template.settings import Settings
     from tasks.template.tokenizer import load
 
+    without_torch()  # as the stage's own process: what is loaded is forked
     lay_rows(source, place, None)
     paths, settings = Paths(place), Settings(max_loss=1)
     coder, _ = load(base, settings)
@@ -197,12 +199,14 @@ def _processor() -> float:
 
 def _memory(place: Path, base: Path, rows: int) -> dict[str, Any]:
     from tasks.core.files import write_json
+    from tasks.core.imports import without_torch
     from tasks.core.paths import Paths
     from tasks.engine.local import cores
     from tasks.models.record import describe, identity
     from tasks.template.settings import Settings
     from tasks.template.stage import run
 
+    without_torch()
     paths = Paths(place)
     files = describe(base)
     origin = {"kind": "folder", "location": str(base), "revision": None, "files": files, "sha256": identity(files)}
@@ -212,7 +216,7 @@ def _memory(place: Path, base: Path, rows: int) -> dict[str, Any]:
     seconds = round(time.perf_counter() - start, 1)
     mine, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     # what they share is counted in each: more than it is, never less
-    return {"rows": rows, "seconds": seconds, "peak_mib": round((mine + cores() * workers) / 1024)}
+    return {"rows": rows, "seconds": seconds, "peak_mib": round((mine + (cores() - 1) * workers) / 1024)}
 
 
 def main() -> None:

@@ -4,6 +4,9 @@ from typing import Any
 
 import pyarrow as pa
 
+ROW = 500
+"""Bytes whose tokens take as long as the rest of the work on a row."""
+
 Batch = Any
 """Canonical rows, as records or as they stand in a file."""
 
@@ -30,6 +33,6 @@ def records(rows: Batch) -> list[dict[str, Any]]:
     return list(rows.to_pylist() if isinstance(rows, pa.RecordBatch) else rows)
 
 
-def size(rows: Batch) -> int:
-    """Bytes that the rows take in a file; 0 of records."""
-    return int(rows.nbytes) if isinstance(rows, pa.RecordBatch) else 0
+def weight(rows: Batch) -> int:
+    """How much work the rows are: their bytes, and `ROW` for each of them; a kilobyte stands for that of a record."""
+    return ROW * len(rows) + (int(rows.nbytes) if isinstance(rows, pa.RecordBatch) else 1000 * len(rows))

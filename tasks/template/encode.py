@@ -99,12 +99,12 @@ class Encoder:
         for number, (start, end) in enumerate(pairwise(ends.tolist())):
             places = (controls[of_rows[number] : of_rows[number + 1]] - start).tolist()
             offsets = ByteOffsets(texts[number], starts[start : end + 1] - starts[start])
-            reads.append(TokenizedText(rows[number].tolist(), rows[number], offsets, places))
+            reads.append(TokenizedText(rows[number], offsets, places))
         return reads
 
     def _by_characters(self, encoding: Any) -> TokenizedText:
-        ids = encoding.ids
-        return TokenizedText(ids, id_array(ids), CharacterOffsets(encoding), self.control_positions(ids))
+        tokens = id_array(encoding.ids)
+        return TokenizedText(tokens, CharacterOffsets(encoding), self.control_positions(tokens))
 
     def encode(self, texts: list[str]) -> list[Any]:
         """An encoding (of the library tokenizers) for each text."""
@@ -160,7 +160,7 @@ class Encoder:
             return True
         apart: dict[bool, list[int]] = {True: [], False: []}
         for position in positions:
-            apart[read.ids[position] in self._ids_of_tags].append(position)
+            apart[int(read.tokens[position]) in self._ids_of_tags].append(position)
         both = sorted([*own, *spoken])
         return bool(apart[True]) and read.offsets.within(apart[False], own) and read.offsets.within(apart[True], both)
 
@@ -180,8 +180,8 @@ class Encoder:
         pieces.append(text[at:])
         with self._reading():
             encoding = plain.encode("".join(pieces), add_special_tokens=False)
-        ids = [real.get(token, token) for token in encoding.ids]
-        return TokenizedText(ids, id_array(ids), CharacterOffsets(encoding, moved), self.control_positions(ids))
+        tokens = id_array([real.get(token, token) for token in encoding.ids])
+        return TokenizedText(tokens, CharacterOffsets(encoding, moved), self.control_positions(tokens))
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

@@ -172,9 +172,8 @@ def _inside(tokens: Iterable[Span], spans: Rows[Span]) -> bool:
 class TokenizedText(NamedTuple):
     """A text as tokens, with the offsets of its characters."""
 
-    ids: list[int]
     tokens: Any
-    """The same as an array (int32)."""
+    """Their ids, an array (T, int32)."""
     offsets: CharacterOffsets | ByteOffsets
     controls: list[int]
     """Places of the control tokens among them."""

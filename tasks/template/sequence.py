@@ -72,8 +72,8 @@ def sequences(encoder: Encoder, dialogues: Rows[RenderedDialogue], stops: set[in
         if not encoder.controls_allowed(read, dialogue.own, dialogue.spoken):
             read = encoder.read_quoted(dialogue.text, dialogue.own, dialogue.spoken)
             problems["quoted"] += 1
-        ids = read.ids
-        if len(ids) > 1 and ids[0] == ids[1] == encoder.bos:
+        tokens = read.tokens
+        if len(tokens) > 1 and tokens[0] == tokens[1] == encoder.bos:
             problems["scaffold"] += 1
         turns, silent = dialogue.turns, dialogue.muted
         spans = [edge for span in (*turns, *silent) for edge in span]
@@ -83,26 +83,26 @@ def sequences(encoder: Encoder, dialogues: Rows[RenderedDialogue], stops: set[in
         for (start, end), (first, sharp), (last, _) in zip(turns, edges[::2], edges[1::2], strict=True):
             if first >= last:
                 problems["supervision"] += 1
-            elif ids[last - 1] not in stops and end > start and not whole:
+            elif int(tokens[last - 1]) not in stops and end > start and not whole:
                 problems["stop"] += 1
             if not sharp:
                 problems["prefix"] += 1
         for (prompt, tail), (first, _) in zip(dialogue.prompts, prompts, strict=True):
             if tail is None and problems["quoted"]:  # its last control token may be a quoted one
                 before = [[span for span in spans if span[1] <= prompt] for spans in (dialogue.own, dialogue.spoken)]
-                piece = encoder.read_quoted(dialogue.text[:prompt], *before).ids
+                piece = encoder.read_quoted(dialogue.text[:prompt], *before).tokens.tolist()
             else:
                 piece = encoder.tail(encoder.last_piece(dialogue.text[:prompt]) if tail is None else tail)
-            if ids[max(0, first - len(piece)) : first] != piece:
+            if tokens[max(0, first - len(piece)) : first].tolist() != piece:
                 problems["prefix"] += 1
         runs = [(first, last) for (first, _), (last, _) in zip(edges[::2], edges[1::2], strict=True)]
-        result = Sequence(read.tokens, tuple(run for run in runs if run[0] < run[1]), problems)
+        result = Sequence(tokens, tuple(run for run in runs if run[0] < run[1]), problems)
         results.append(result)
         muted.append(_tokens_of(of_muted))
         if not read.offsets.exact:
             apart = all(sharp for _, sharp in edges)
-            for start, end, text in _pieces(result, dialogue) if apart else [(0, len(ids), dialogue.text)]:
-                unproved.add(ids[start:end], result, text)
+            for start, end, text in _pieces(result, dialogue) if apart else [(0, len(tokens), dialogue.text)]:
+                unproved.add(tokens[start:end].tolist(), result, text)
     unproved.prove(encoder)
     return [
         replace(result, runs=_without(result.runs, silent)) if silent else result
@@ -126,7 +126,7 @@ def text_sequences(encoder: Encoder, raw_texts: list[str], bos: int | None) -> l
         problems = Counter({"rendered": 1} if read.controls else {})
         results.append(Sequence(tokens, ((0, len(tokens)),), problems))
         if not read.offsets.exact:
-            unproved.add(read.ids, results[-1], text)
+            unproved.add(read.tokens.tolist(), results[-1], text)
     unproved.prove(encoder)
     return results
 

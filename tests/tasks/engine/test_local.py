@@ -124,6 +124,8 @@ def project(tmp_path: Path) -> Paths:
 def test_the_stage_writes_the_same_bytes_with_any_number_of_processes(
     project: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tasks.template.stream.SMALL", 0)
+
     def contents(processes: int) -> dict[str, bytes]:
         monkeypatch.setattr(local, "cores", lambda: processes)
         template.run(template.Settings(max_length=100, over_length="drop", max_loss=1), project)

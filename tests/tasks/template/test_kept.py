@@ -1,6 +1,7 @@
 """Rows that stay are not templated again, and the stage writes the bytes that it writes from nothing."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,16 @@ def test_a_refusal_of_the_template_is_not_kept(tmp_path: Path, worked: list[str]
     for _ in range(2):
         written(paths, [*rows, chat(1)], Settings(max_loss=0.5))
     assert worked.count(rows[0]["id"]) == 2
+
+
+@pytest.mark.parametrize(("rows", "processes"), [(1000, 1), (1500, 2)])
+def test_few_rows_are_worked_on_by_one_process(rows: int, processes: int) -> None:
+    def work(part: list[dict[str, Any]]) -> list[Any]:
+        return [os.getpid() == here for _ in part]
+
+    here = os.getpid()
+    outcomes = list(stream(work, [[{"id": str(number)} for number in range(rows)]], Local(2)))
+    assert any(not own for batch in outcomes for own in batch) == (processes > 1)
 
 
 @pytest.mark.parametrize("sizes", [[], [0, 3], [70, 1, 0, 200]])
