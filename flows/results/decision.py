@@ -23,7 +23,7 @@ def sentence() -> str | None:
         f"  - {name.replace('_', ' ')}: {rule['says']}"
         if rule["passed"] is None
         else f"  {marks[rule['passed']]} {rule['says']}"
-        for name, rule in decided["rules"].items()
+        for name, rule in sorted(decided["rules"].items(), key=lambda item: item[1]["passed"] is None)
         if rule["passed"] is not None or rule["limit"] is not None
     ]
     return "\n".join(["Decision: promoted" if decided["promote"] else "Decision: not promoted", *rules])
