@@ -47,6 +47,8 @@ class MemoryEstimate:
     """What is in use at one time besides: what a forward pass keeps and a backward pass makes of it, for the most."""
     disk: int
     """Checkpoints kept at once, and the result."""
+    at_most: bool = False
+    """Whether `activations` are those of one item times a batch, of which some are needed once: it takes less."""
 
     @property
     def memory(self) -> int:
@@ -77,6 +79,7 @@ def measure(
     gradients = sum(local(value).numel() * value.element_size() for value in trained)
     if trainer.args.gradient_checkpointing:  # as trainer.train() does
         model.activation_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
+    release_cache()  # what loading has left would be taken for room
     loaded, optimizer = in_use(), round(held * weights)
     wanted = partial(_wanted, at_once, gradients, optimizer)
     passes = kept.load() if kept else None
@@ -97,6 +100,7 @@ def measure(
         optimizer=optimizer,
         activations=peak - gradients + buckets,
         disk=round((checkpoints + 1) * saved + checkpoints * held * weights),
+        at_most=passes.count < at_once and most == peak,
     )
 
 
@@ -255,8 +259,9 @@ def _card() -> tuple[int, int]:
 
 def report(what: str, needs: MemoryEstimate) -> None:
     """Print one line of the estimate."""
+    memory = f"{'at most ' if needs.at_most else ''}{storage(needs.memory)}"
     print(
-        f"{what}: needs {storage(needs.memory)} of memory (loaded {storage(needs.loaded)}, gradients "
+        f"{what}: needs {memory} of memory (loaded {storage(needs.loaded)}, gradients "
         f"{storage(needs.gradients)}, optimiser {storage(needs.optimizer)}, activations {storage(needs.activations)}) "
         f"and {storage(needs.disk)} of disk",
         flush=True,
