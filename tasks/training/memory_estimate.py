@@ -100,7 +100,7 @@ def measure(
         optimizer=optimizer,
         activations=peak - gradients + buckets,
         disk=round((checkpoints + 1) * saved + checkpoints * held * weights),
-        at_most=passes.count < at_once and most == peak,
+        at_most=passes.count == 1 < at_once and most == peak,
     )
 
 

@@ -122,7 +122,9 @@ def test_more_items_than_fit_twice_are_not_tried(tmp_path: Path, monkeypatch: py
     assert not usage.load(paths, "train")
 
 
-def test_a_training_like_an_earlier_one_tries_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_like_an_earlier_one_tries_no_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     paths = tiny.project(tmp_path, method="none")
     template.run(template.Settings(), paths)
     tried: list[int] = []
@@ -150,6 +152,8 @@ def test_a_training_like_an_earlier_one_tries_no_pass(tmp_path: Path, monkeypatc
         monkeypatch.setattr(memory_estimate, "available", lambda free=free: free)
         run.tune(settings.model_copy(update=changed), paths)
         assert tried == passes, (changed, free)
+        of_one_item = len(needed) < 5  # afterwards three were tried
+        assert ("needs at most" in capsys.readouterr().out) is of_one_item
         needed.append(usage.load(paths, "train")["foretold"]["memory"])
     assert needed[0] == needed[1] == needed[4] > needed[2]
     assert needed[5] == needed[6] < needed[0], "by the larger pass an item more takes 1 MiB, by the smaller one all 2"
