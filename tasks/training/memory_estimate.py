@@ -47,8 +47,8 @@ class MemoryEstimate:
     """What is in use at one time besides: what a forward pass keeps and a backward pass makes of it, for the most."""
     disk: int
     """Checkpoints kept at once, and the result."""
-    at_most: bool = False
-    """Whether `activations` are those of one item times a batch, of which some are needed once: it takes less."""
+    extrapolated: bool = False
+    """Whether `activations` are a multiple of what a single item takes, in which what is needed once counts as often."""
 
     @property
     def memory(self) -> int:
@@ -100,7 +100,7 @@ def measure(
         optimizer=optimizer,
         activations=peak - gradients + buckets,
         disk=round((checkpoints + 1) * saved + checkpoints * held * weights),
-        at_most=passes.count == 1 < at_once and most == peak,
+        extrapolated=passes.count == 1 < at_once and most == peak,
     )
 
 
@@ -259,7 +259,7 @@ def _card() -> tuple[int, int]:
 
 def report(what: str, needs: MemoryEstimate) -> None:
     """Print one line of the estimate."""
-    memory = f"{'at most ' if needs.at_most else ''}{storage(needs.memory)}"
+    memory = f"{'about ' if needs.extrapolated else ''}{storage(needs.memory)}"
     print(
         f"{what}: needs {memory} of memory (loaded {storage(needs.loaded)}, gradients "
         f"{storage(needs.gradients)}, optimiser {storage(needs.optimizer)}, activations {storage(needs.activations)}) "

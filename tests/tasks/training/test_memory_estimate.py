@@ -153,7 +153,7 @@ def test_a_training_like_an_earlier_one_tries_no_pass(
         run.tune(settings.model_copy(update=changed), paths)
         assert tried == passes, (changed, free)
         of_one_item = len(needed) < 5  # afterwards three were tried
-        assert ("needs at most" in capsys.readouterr().out) is of_one_item
+        assert ("needs about" in capsys.readouterr().out) is of_one_item
         needed.append(usage.load(paths, "train")["foretold"]["memory"])
     assert needed[0] == needed[1] == needed[4] > needed[2]
     assert needed[5] == needed[6] < needed[0], "by the larger pass an item more takes 1 MiB, by the smaller one all 2"
