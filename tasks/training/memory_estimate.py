@@ -48,7 +48,7 @@ class MemoryEstimate:
     disk: int
     """Checkpoints kept at once, and the result."""
     extrapolated: bool = False
-    """Whether `activations` are a multiple of what a single item takes, in which what is needed once counts as often."""
+    """Whether `activations` are a multiple of what one item takes, in which what is needed once counts as often."""
 
     @property
     def memory(self) -> int:
