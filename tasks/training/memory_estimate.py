@@ -48,6 +48,8 @@ class MemoryEstimate:
     """What is in use at one time besides: what a forward pass keeps and a backward pass makes of it, for the most."""
     disk: int
     """Checkpoints kept at once, and the result."""
+    extrapolated: bool = False
+    """Whether `activations` are a multiple of what one item takes, in which what is needed once counts as often."""
 
     @property
     def memory(self) -> int:
@@ -78,6 +80,7 @@ def measure(
     gradients = sum(local(value).numel() * value.element_size() for value in trained)
     if trainer.args.gradient_checkpointing:  # as trainer.train() does
         model.activation_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
+    release_cache()  # what loading has left would be taken for room
     loaded, optimizer = in_use(), round(held * weights)
     wanted = partial(_wanted, at_once, gradients, optimizer)
     passes = kept.load() if kept else None
@@ -98,6 +101,7 @@ def measure(
         optimizer=optimizer,
         activations=peak - gradients + buckets,
         disk=round((checkpoints + 1) * saved + checkpoints * held * weights),
+        extrapolated=passes.count == 1 < at_once and most == peak,
     )
 
 
@@ -256,8 +260,9 @@ def _card() -> tuple[int, int]:
 
 def report(what: str, needs: MemoryEstimate) -> None:
     """Print one line of the estimate."""
+    memory = f"{'about ' if needs.extrapolated else ''}{storage(needs.memory)}"
     print(
-        f"{what}: needs {storage(needs.memory)} of memory (loaded {storage(needs.loaded)}, gradients "
+        f"{what}: needs {memory} of memory (loaded {storage(needs.loaded)}, gradients "
         f"{storage(needs.gradients)}, optimiser {storage(needs.optimizer)}, activations {storage(needs.activations)}) "
         f"and {storage(needs.disk)} of disk",
         flush=True,
