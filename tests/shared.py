@@ -24,7 +24,7 @@ MEMORY = Path("/dev/shm")
 """Files that lie in memory."""
 
 ROOM = 8 * 2**30
-"""Bytes that have to be free there, and in memory as a whole; all tests take a quarter of it."""
+"""Bytes that have to be free there, and in memory as a whole."""
 
 
 def begin(*, all_tests: bool) -> None:
