@@ -74,8 +74,9 @@ def check(candidate: str, facts: dict[str, Any], choice: EngineChoice, ours: Rep
         faults.append(f"max_difference = {choice.max_difference}")
     if faults:
         raise ModelError(
-            f"{PATHS.params}: evaluate.engine: vLLM does not compute {candidate} as transformers does. {sentence(facts)} "
-            f"({'; '.join(faults)}). Set kind to transformers; or, if only close decisions differ, relax the limit."
+            f"{PATHS.params}: evaluate.engine: vLLM does not compute {candidate} as transformers does. "
+            f"{sentence(facts)} ({'; '.join(faults)}). Set kind to transformers; "
+            "or, if only close decisions differ, relax the limit."
         )
 
 
