@@ -63,25 +63,19 @@ def agreement(ours: Replies, theirs: Replies) -> dict[str, Any]:
 
 def check(candidate: str, facts: dict[str, Any], choice: EngineChoice, ours: Replies, theirs: Replies) -> None:
     """Raise `ModelError` where answers or likelihoods differ by more than `choice` allows."""
-    faults = []
-    if (same := facts["same_answers"]) is not None and same < choice.min_same:
+    same, difference, faults = facts["same_answers"], facts["difference"], []
+    if same is not None and same < choice.min_same:
         pairs = zip(ours.answers, theirs.answers, strict=True)
         one, other = next((one, other) for one, other in pairs if _what(one) != _what(other))
         faults.append(
-            f"{same:.3f} of the answers are the same (min_same = {choice.min_same}), and for one row transformers "
-            f"writes {_shown(one)} and vLLM {_shown(other)}"
+            f"min_same = {choice.min_same}, and to one row transformers says {_shown(one)}, vLLM {_shown(other)}"
         )
-    if (difference := facts["difference"]) is not None and not difference <= choice.max_difference:
-        faults.append(
-            f"log-likelihoods of references differ by {difference:.4f} nats per token (max_difference = "
-            f"{choice.max_difference})"
-        )
+    if difference is not None and not difference <= choice.max_difference:
+        faults.append(f"max_difference = {choice.max_difference}")
     if faults:
-        if len(faults) == 1 and same is not None and difference is not None and same < choice.min_same:
-            faults.append(f"log-likelihoods of references differ by {difference:.4f} nats per token")
         raise ModelError(
-            f"{PATHS.params}: evaluate.engine: vLLM does not compute {candidate} as transformers does, by "
-            f"{counted(facts['rows'], 'rows')} that both were asked: {'; '.join(faults)}. Set kind to transformers; "
+            f"{PATHS.params}: evaluate.engine: vLLM does not compute {candidate} as transformers does. "
+            f"{sentence(facts)} ({'; '.join(faults)}). Set kind to transformers; "
             "or, if only close decisions differ, relax the limit."
         )
 

@@ -23,6 +23,7 @@ from tasks.evaluate.settings import Settings
 from tasks.evaluate.spread import Origin, carried_out
 from tasks.models.classes import is_classifier
 from tasks.models.embedder import MODULES, is_embedder
+from tasks.models.for_vllm import version
 from tasks.models.head import Head
 
 CONTEXT = 2048
@@ -69,8 +70,9 @@ def ask_model(
 ) -> CandidateAnswers:
     """A candidate that is a model here, or is sent from here to the nodes of a cluster."""
     *_, folder = folders = candidates.folders(candidate, settings, paths)
-    elsewhere = settings.engine.kind == "vllm"
-    if elsewhere:
+    by_vllm = settings.engine.kind == "vllm"
+    if by_vllm:
+        engine_checks.check_machine()
         engine_checks.check_candidate(candidate, folders)
     if is_embedder(folder):
         return _ask_embedder(held_out, candidate, settings, paths, folders)
@@ -82,20 +84,19 @@ def ask_model(
     tokenizer = candidates.chat_tokenizer(folder)
     model = candidates.load(candidate, settings, folders, tokenizer)
     context = int(getattr(model.config.get_text_config(), "max_position_embeddings", CONTEXT))
-    if elsewhere:
+    if by_vllm:
         engine_checks.check_model(candidate, model, folders[0])
         context = room_of_vllm(settings.engine, context)
     if is_classifier(model.config):
         return _ask_classifier(held_out, classes, candidate, settings, paths, model, tokenizer, folders, context)
     max_new_tokens = settings.max_new_tokens or answer_room(held_out, tokenizer, stop_ids(model, tokenizer), context)
     room = context - (max_new_tokens if generates(settings.metrics) else 1)
-    store = AnswerStore(
-        paths.scratch(f"evaluate-{candidate}"), identity(folders, [settings.threads, str(model.device), context])
-    )
+    machine = [settings.threads, str(model.device), context, *([version()] if by_vllm else [])]
+    store = AnswerStore(paths.scratch(f"evaluate-{candidate}"), identity(folders, machine))
     work = carried_out(machinery, model, Origin(candidate, settings, folders, context))
     engine = Engine.of(settings, model, tokenizer, context, store, work)
     compared: dict[str, Any] = {}
-    if elsewhere:
+    if by_vllm:
         engine, compared = in_vllm(engine, model, held_out, candidate, settings, paths, folders, max_new_tokens, room)
     best: str | None = None
     tried: list[dict[str, Any]] = []

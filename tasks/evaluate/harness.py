@@ -32,6 +32,7 @@ class Harness(TemplateLM):  # type: ignore[misc]
         self.engine, self.tokenizer, self._chat, self._report = engine, engine.tokenizer, chat, report
         # the choices of a question come one after the other, each with the question before it
         self._ids = lru_cache(16)(lambda text, special: tuple(self.tokenizer.encode(text, add_special_tokens=special)))
+        self._begin = self.tokenizer.decode(self.prefix_token_id)
         self.truncated: list[int] = []
         """Lengths in tokens of the questions that did not fit into the context."""
         self.cut: Counter[str] = Counter()
@@ -70,8 +71,7 @@ class Harness(TemplateLM):  # type: ignore[misc]
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
         """Token ids of `string`; special tokens as the tokenizer adds them, unless they stand there already."""
         if add_special_tokens is None:
-            begin = self.tokenizer.decode(self.prefix_token_id)
-            add_special_tokens = not self._chat and not (begin and string.startswith(begin))
+            add_special_tokens = not self._chat and not (self._begin and string.startswith(self._begin))
         return list(self._ids(string, add_special_tokens))
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> list[tuple[float, bool]]:

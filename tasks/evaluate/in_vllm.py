@@ -10,7 +10,7 @@ import torch
 
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
-from tasks.evaluate import agreement, engine_checks
+from tasks.evaluate import agreement
 from tasks.evaluate.by_vllm import ROWS, ByVllm
 from tasks.evaluate.engine import Engine
 from tasks.evaluate.engine_choice import EngineChoice
@@ -41,10 +41,8 @@ def in_vllm(
 ) -> tuple[Engine, dict[str, Any]]:
     """The engine with vLLM in the place of `model`, whose weights leave memory, and what is on record of it.
 
-    Raises `MachineError` where vLLM or its card is missing, `ModelError` where it does not load the model, or answers
-    in another way.
+    Raises `ModelError` where vLLM does not load the model, or answers in another way.
     """
-    engine_checks.check_machine()
     rows, _ = drawn_rows(held_out, settings.engine.compared)
     first_prompt = next(iter(settings.prompts.get(candidate, ())), None)
     questions = build_questions(rows, candidate, settings, paths, engine.tokenizer, room, first_prompt)

@@ -233,6 +233,20 @@ def test_baselines_stand_behind_the_base(project: Paths) -> None:
     assert "chosen on the validation split, by exact match: <strong>50.0 %</strong>" in text
 
 
+def test_what_computed_a_candidate_is_said_with_how_far_it_was_compared(project: Paths) -> None:
+    file = project.evaluation("merged") / "scores.json"
+    engine = {"kind": "vllm", "version": "0.30.0", "rows": 32, "same_answers": 0.9688, "difference": 0.0031}
+    write_json(file, {**tiny.read(file), "engine": engine})
+    run(Settings(), project)
+    assert (
+        "<code>merged</code>: computed by vLLM 0.30.0. Of 32 rows that transformers computed too, 96.9 % have the same "
+        "answer, and the log-likelihoods of the references differ by 0.0031 nats per token." in page(project)
+    )
+    write_json(file, {**tiny.read(file), "engine": {**engine, "same_answers": None}})
+    run(Settings(), project)
+    assert "transformers computed too, the log-likelihoods of the references" in page(project)
+
+
 def test_what_each_way_of_asking_costs_is_said(project: Paths) -> None:
     for candidate, prompt in (("base", 30.4), ("base_few_shot", 210.0), ("merged", 30.4)):
         file = project.evaluation(candidate) / "scores.json"
