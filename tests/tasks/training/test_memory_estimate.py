@@ -137,7 +137,7 @@ def test_a_training_like_an_earlier_one_tries_no_pass(
     monkeypatch.setattr(memory_estimate, "measure_pass", measure_pass)
     monkeypatch.setattr(memory_estimate, "in_use", lambda: before)
     settings = SMALL.model_copy(update={"steps": 2})
-    needed = []
+    needed: list[int] = []
     cases: list[tuple[dict[str, Any], int, list[int]]] = [
         ({}, 2**30, [1]),
         ({"learning_rate": 0.02, "steps": 3, "seed": 9}, 2**30, []),
