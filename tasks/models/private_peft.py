@@ -58,7 +58,7 @@ def _scaling_between() -> Any:
                 return super().forward(x, *args, **kwargs)
             (name,) = adapters
             result, first = self.base_layer(x), self.lora_A[name]
-            inner = first(self.lora_dropout[name](self._cast_input_dtype(x, first.weight.dtype)))
+            inner = first(self.lora_dropout[name](x.to(first.weight.dtype)))
             return (result + self.lora_B[name](inner * self.scaling[name])).to(result.dtype)
 
     return ScalingBetween
