@@ -10,7 +10,9 @@ from pathlib import Path
 from tasks.core.errors import ModelError, TemperError
 from tasks.core.numbers import storage
 from tasks.core.paths import Paths
+from tasks.merge.combine import other_adapters
 from tasks.models.skeleton import configured_base
+from tasks.rehearsal import guiding
 from tasks.rehearsal.sections import section
 
 MOST = 8 * 2**30
@@ -22,13 +24,13 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
 
     `needed`: the stages that are asked.
     """
-    from tasks.models.finite import check_stored  # it loads torch
-
     errors: list[TemperError] = []
     remarks: list[str] = []
     for folder in dict.fromkeys(_folders(needed, paths)):
         if not any(folder.glob("*.safetensors")):
             continue  # on the hub, and not downloaded yet; or another format
+        from tasks.models.finite import check_stored  # it loads torch
+
         try:
             reading = check_stored(folder, MOST)
         except ModelError as error:
@@ -43,16 +45,15 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
 
 
 def _folders(needed: set[str], paths: Paths) -> Iterator[Path]:
-    from tasks.merge.combine import other_adapters
-    from tasks.models import start
-    from tasks.rehearsal import guiding
-    from tasks.rehearsal.starting import stages_that_tune
-
     if "base" in needed and (configured := configured_base()) is not None:
         yield configured[1]
-    for tuned in stages_that_tune():
-        if tuned.what in needed and tuned.adapter:
-            yield start.adapter_folder(tuned.what, tuned.adapter, paths)
+    train, align = section("train"), section("align")
+    starts = {"train": train.enabled and train.start, "align": align.objective != "off" and align.adapter}
+    for stage, name in starts.items():
+        if stage in needed and name:
+            from tasks.models.start import adapter_folder  # as above
+
+            yield adapter_folder(stage, name, paths)
     for folder, _ in guiding.models(needed):
         yield folder
     if "merge" in needed and (combine := section("merge").combine) is not None:

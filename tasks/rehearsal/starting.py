@@ -39,7 +39,7 @@ def checks(skeleton: Any, tokenizer: Any, needed: set[str]) -> Iterator[Callable
     `tokenizer`: as the stage template leaves it. `needed`: the stages that are asked.
     """
     new = len(tokenizer) > skeleton.get_input_embeddings().num_embeddings
-    for tuned in stages_that_tune():
+    for tuned in _tuned():
         if tuned.what not in needed:
             continue
         grown = new and not (tuned.goes_on and METHODS[tuned.settings.method].kind is None)
@@ -63,7 +63,7 @@ def checks(skeleton: Any, tokenizer: Any, needed: set[str]) -> Iterator[Callable
         yield partial(check_template, align.episodes, Paths(), tokenizer, specials)
 
 
-def stages_that_tune() -> Iterator[Tuned]:
+def _tuned() -> Iterator[Tuned]:
     """Of the stages that tune the base as a model of language; a reward model has no rows for new tokens."""
     train, align = section("train"), section("align")
     if train.enabled:

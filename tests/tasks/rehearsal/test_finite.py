@@ -1,6 +1,9 @@
 """Weights that are NaN or infinite are named before any stage runs, wherever the settings name them."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +91,17 @@ def test_of_a_model_beyond_the_limit_a_part_is_read_and_that_is_said(project: Pa
 def test_a_base_that_is_not_there_yet_is_not_read(project: Path) -> None:
     (project / "model/model.safetensors").unlink()
     assert said() == ([], [])
+
+
+def test_nothing_is_loaded_where_there_is_nothing_to_read(tmp_path: Path) -> None:
+    """torch takes seconds, and a check before each run is to be quick."""
+    (tmp_path / "params.yaml").write_text(json.dumps({name: {} for name in names()} | {"base": {"folder": "none"}}))
+    program = (
+        "import sys\nfrom tasks.core.paths import Paths\n"
+        "from tasks.rehearsal import finite\nfrom tasks.stages import names\n"
+        "assert finite.look({*names()}, Paths()) == ([], [])\nassert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=os.environ, check=True)
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
