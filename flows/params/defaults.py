@@ -3,14 +3,25 @@
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
 from tasks.core.errors import SettingsError
 from tasks.core.settings import Settings
 
 
 def defaults(whole: type[Settings]) -> dict[str, Any]:
     """Every key of params.yaml with its default. `whole`: its model."""
-    values: dict[str, Any] = whole.model_validate({name: {} for name in whole.model_fields}).model_dump(mode="json")
-    return values
+    return every_key(whole.model_validate({name: {} for name in whole.model_fields}))
+
+
+def every_key(section: BaseModel) -> dict[str, Any]:
+    """The values of a section as JSON has them, with the keys that records of settings leave out at their default."""
+    return {name: _plain(getattr(section, name)) for name in type(section).model_fields}
+
+
+def _plain(value: Any) -> Any:
+    return every_key(value) if isinstance(value, BaseModel) else to_jsonable_python(value)
 
 
 def own_settings(document: Mapping[str, Any], values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

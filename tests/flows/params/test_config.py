@@ -9,8 +9,10 @@ from ruamel.yaml import YAML
 from flows.cli.main import main
 from flows.params.config import differences, reset_file
 from flows.params.defaults import defaults
+from flows.params.diff import parameters
 from flows.params.model import change, check, model
 from tasks.core.errors import SettingsError
+from tasks.core.settings import read
 from tests.flows.project import ROOT
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -53,6 +55,8 @@ def test_a_recipe_gives_the_same_settings_whatever_was_set_before(
     change([], recipe, path=params)
     assert sorted(differences(params)) == sorted(fresh)
     check(params)
+    lost = [line for line in parameters(read(ROOT / "params.yaml"), read(params)) if line.endswith("(gone)")]
+    assert not lost, "dvc.yaml names keys of params.yaml, which then have to be there"
 
 
 def test_reset_puts_keys_back_and_keeps_comments(params: Path) -> None:
