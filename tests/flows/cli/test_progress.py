@@ -57,9 +57,10 @@ def test_output_that_nobody_reads_ends_the_run_as_a_closed_terminal_does() -> No
     """In whatever thread the line is written."""
     lines = "t = threading.Thread(target=Output().print, args=('line',)); t.start(); t.join(); time.sleep(60)"
     program = f"""
-import sys, threading, time
+import signal, sys, threading, time
 from flows.cli import main, project
 from flows.cli.progress import Output
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, under which the tests may run, lets a command go on unread
 def act(options):
     {lines}
 project._diff = act
