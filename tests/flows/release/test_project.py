@@ -1,6 +1,7 @@
 """A project made from a release, and brought to the next one: nothing of its own is lost, all or nothing happens."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for file in (os.fsdecode(name) for name in files if name):
         if (ROOT / file).is_file() and not file.startswith(("tests/", "docs/", "benchmarks/")):
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            os.link(ROOT / file, folder / file)
+            shutil.copy(ROOT / file, folder / file)
     git("init", "--quiet", "--initial-branch=main", folder=folder)
     release(folder, "v1")
     return folder
