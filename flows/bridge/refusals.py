@@ -23,8 +23,9 @@ from dvc.utils.strictyaml import YAMLValidationError
 from voluptuous import Invalid
 
 from tasks.core.errors import MachineError, SettingsError, TemperError
+from tasks.core.faults import line_of
 from tasks.core.paths import PATHS
-from tasks.core.settings import line_of, read
+from tasks.core.settings import read
 from tasks.named.choices import hint
 
 MOST = 5

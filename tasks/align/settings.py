@@ -42,7 +42,7 @@ class Reward(Section):
     """`model`: the reward model's folder in data/guides. `function`: file.py:function in data/guides, or
     package.module:function of an installed package; it is called as f(prompt, answer, reference) with three strings and
     returns a number."""
-    seconds: Annotated[Annotated[float, Field(gt=0, le=3600)] | None, Field(exclude_if=unset)] = None
+    seconds: Annotated[Annotated[float, Field(ge=0.01, le=3600)] | None, Field(exclude_if=unset)] = None
     """`function`: longest time that one call may take, in seconds of wall-clock time; beyond it the run ends with an
     error. null: 60."""
 

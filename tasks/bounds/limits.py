@@ -21,6 +21,12 @@ from tasks.core.errors import TemperError
 ROOM = 2**30
 """Bytes that bounded work may take besides what the process has."""
 
+AGAIN = 1.0
+"""Seconds after which work that has caught its interruption is interrupted again, as often as it takes."""
+
+_rung: set[int] = set()
+"""Signals that have interrupted the work within the bounds that were entered last."""
+
 
 class _Alarm(BaseException):
     """No `except Exception` of a library stops it on its way to the bounds that have set it; carries their signal."""
@@ -30,11 +36,11 @@ class Bounds:
     """A limit of computing time and memory for the work within; beyond it `refuse(why)` is raised.
 
     Time is limited in the main thread only, and between two steps of Python or of `re`; memory on Linux only. Bounds
-    within bounds count together with them. Work that catches its own interruption is refused when it returns, so that
-    nothing depends on when it was interrupted. Entering and leaving takes some microseconds.
+    within bounds count together with them. Work that catches its own interruption is interrupted again, and refused
+    even if it returns, so that nothing depends on when it was interrupted. Entering and leaving takes microseconds.
     """
 
-    __slots__ = ("_before", "_memory", "_outer", "_refuse", "_seconds", "_space", "_start", "_timed")
+    __slots__ = ("_before", "_memory", "_outer", "_refuse", "_rung", "_seconds", "_space", "_start", "_timed")
 
     timer, number = signal.ITIMER_PROF, signal.SIGPROF
     clock = staticmethod(time.process_time)
@@ -50,7 +56,9 @@ class Bounds:
         if self._timed:
             self._before = signal.signal(self.number, _ring)
             self._start = self.clock()
-            self._outer, _ = signal.setitimer(self.timer, self._seconds)
+            self._rung = self.number in _rung
+            _rung.discard(self.number)
+            self._outer, _ = signal.setitimer(self.timer, self._seconds, AGAIN)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -60,12 +68,14 @@ class Bounds:
         if self._timed:
             remaining, _ = signal.setitimer(self.timer, 0.0)
             signal.signal(self.number, self._before)
+            late = self.number in _rung or not remaining
+            (_rung.add if self._rung else _rung.discard)(self.number)
             if self._outer:  # by the clock of the process: the timer's own counts in steps of some milliseconds
                 left = self._outer - (self.clock() - self._start)
                 if left <= 0 and error is None and self._before is _ring:
                     raise _Alarm(self.number)
-                signal.setitimer(self.timer, max(1e-3, left))
-        caught = self._timed and not remaining and not isinstance(error, _Alarm | KeyboardInterrupt)
+                signal.setitimer(self.timer, max(1e-3, left), AGAIN if self._before is _ring else 0.0)
+        caught = self._timed and late and not isinstance(error, _Alarm | KeyboardInterrupt)
         if caught or (isinstance(error, _Alarm) and error.args == (self.number,)):
             raise self._refuse(f"it takes more than {self._seconds:g} {self.unit}") from None
         if isinstance(error, MemoryError) and self._memory is not None:
@@ -89,6 +99,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def _ring(number: int, frame: FrameType | None) -> None:
+    _rung.add(number)
     raise _Alarm(number)
 
 

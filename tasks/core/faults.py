@@ -1,6 +1,7 @@
 """What pydantic finds wrong, as people read it: one fault a place, and of an unknown key those that look like it."""
 
 import difflib
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ TYPES = {"str", "int", "float", "bool", "none"}
 """Names of types that pydantic has for a place."""
 
 EXPECTED = "Input should be "
+
+MAPPING = re.compile(r"a valid dictionary( or instance of \w+)?")
+"""What pydantic expects where there are keys, in words of Python."""
 
 
 def of_one_place(faults: Sequence[Any], value: Any) -> list[dict[str, Any]]:
@@ -52,6 +56,29 @@ def _location(parts: Sequence[Any], value: Any) -> tuple[Any, ...]:
 
 def _inside(location: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
     return len(location) > len(outer) and location[: len(outer)] == outer
+
+
+def in_words(message: str) -> str:
+    """A message of pydantic's in words of YAML.
+
+    >>> in_words("Input should be a valid dictionary or instance of Settings")
+    'Input should be keys with values, such as {key: value}'
+    """
+    message = message.removeprefix("Value error, ").replace("a valid tuple", "a list")
+    return MAPPING.sub("keys with values, such as {key: value}", message)
+
+
+def line_of(document: Any, location: tuple[Any, ...]) -> int | None:
+    """Line (from 1) of the deepest part of `location` that the document has."""
+    line = None
+    for part in location:
+        marks = getattr(document, "lc", None)
+        try:
+            place = marks.key(part) if isinstance(document, dict) else marks.item(part)  # type: ignore[union-attr]
+            line, document = place[0] + 1, document[part]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    return line
 
 
 def nearest(name: str, known: Collection[str], page: str) -> str:

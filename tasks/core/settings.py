@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from tasks.core.errors import SettingsError
-from tasks.core.faults import nearest, of_one_place
+from tasks.core.faults import in_words, line_of, nearest, of_one_place
 from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 from tasks.core.yaml_files import Kind, parse
@@ -66,7 +66,8 @@ class Settings(BaseModel):
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         """YAML's `true` is no 1."""
-        if isinstance(value, bool):
+        values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        if any(isinstance(one, bool) for one in values):
             kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
             if bool not in kinds and kinds & {int, float}:
                 raise ValueError("a number is expected")
@@ -202,7 +203,7 @@ def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[s
         return f"{where}: unknown key '{key}'; {advice}"
     if fault["type"] == "missing":
         return f"{where}: the key '{key}' is missing; add it."
-    message = fault["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
+    message = in_words(fault["msg"])
     if fault["type"] == "string_pattern_mismatch":
         message = "a name has letters, digits, dots, dashes and underscores, and starts with a letter or a digit"
     # A section has too many values to be shown, and what is a secret is none to be shown.
@@ -212,21 +213,8 @@ def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[s
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
-
-
-def line_of(document: Any, location: tuple[Any, ...]) -> int | None:
-    """Line (from 1) of the deepest part of `location` that the document has."""
-    line = None
-    for part in location:
-        marks = getattr(document, "lc", None)
-        try:
-            place = marks.key(part) if isinstance(document, dict) else marks.item(part)  # type: ignore[union-attr]
-            line, document = place[0] + 1, document[part]
-        except (AttributeError, KeyError, IndexError, TypeError):
-            break
-    return line
 
 
 def _below(model: type[BaseModel], location: tuple[Any, ...]) -> str | None:

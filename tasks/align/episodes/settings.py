@@ -33,7 +33,7 @@ class Episodes(Section):
     max_tokens: Annotated[int, Field(ge=2)] = 512
     """Most tokens of an episode after its prompt, replies of tools and environment included. `answer_tokens` limits a
     single turn."""
-    tool_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    tool_seconds: Annotated[float, Field(ge=0.01, le=3600)] = 10.0
     """Longest time that one call of a tool or the environment may take, in seconds of wall-clock time."""
     held_out: Annotated[int, Field(ge=0)] = 32
     """Rows of the validation split, at most, to play before the first step and after the last one, always with the most

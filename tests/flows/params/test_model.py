@@ -199,7 +199,10 @@ def test_an_assignment_that_is_none(path: Path, assignment: str, message: str) -
         ("train.learning_rat=1", r"params.yaml \(as it would be\):\d+: unknown key 'train.learning_rat'; did you mean"),
         ("train.learning_rate=-1", r"train.learning_rate = -1: input should be greater than 0"),
         ("quantize.schemes=[nf5]", r"quantize.schemes"),
-        ("train.steps=true", r"train.steps = True: a number is expected\."),
+        ("train.steps=true", r"train.steps = true: a number is expected\."),
+        ("quantize.limits={nf4: true}", r"quantize.limits: a number is expected\."),
+        ("evaluate.engine=vllm", r"engine = 'vllm': input should be keys with values, such as \{key: value\}\."),
+        ("evaluate.engine=null", "evaluate.engine = null: input should be keys with values"),
         ("evaluate.metrics=[{kind: regex, patern: x}]", r"'evaluate.metrics.0.patern'; did you mean 'pattern'\?"),
     ],
 )

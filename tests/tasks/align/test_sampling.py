@@ -207,7 +207,7 @@ def test_what_does_not_fit_is_told_as_a_sentence(
         ({"rewards": [{"kind": "exact_match", "name": "x"}]}, "name has no effect"),
         ({"rewards": [{"kind": "function", "name": "x"}]}, "file.py:function"),
         ({"rewards": [{"kind": "exact_match", "seconds": 5}]}, "the key seconds is for the reward function"),
-        ({"rewards": [{"kind": "function", "name": "x.py:f", "seconds": 0}]}, "greater than 0"),
+        ({"rewards": [{"kind": "function", "name": "x.py:f", "seconds": 1e-9}]}, r"greater than or equal to 0\.01"),
         ({"answers": 3}, "which must be a multiple of answers"),
         ({"objective": "online_dpo", "gradient_accumulation": 2}, "sums accumulated gradients instead of averaging"),
         ({"arguments": {"num_generations": 2}}, "set by the key answers"),

@@ -79,6 +79,20 @@ def test_work_that_catches_its_own_end_is_refused_all_the_same(after: str) -> No
         exec(source, {"spin": spin})
 
 
+def test_work_that_tries_again_after_any_error_is_interrupted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.bounds.limits.AGAIN", 0.1)
+    source = "while True:\n    try:\n        time.sleep(30)\n    except BaseException:\n        time.sleep(30)"
+    with pytest.raises(InputError, match=r"more than 0\.1 seconds"), Deadline(0.1, refuse):
+        with pytest.raises(InputError, match=r"more than 0\.05 seconds"), Deadline(0.05, refuse):
+            exec(source, {"time": time})
+        exec(source, {"time": time})
+
+
+def test_bounds_that_ring_leave_those_around_them_alone() -> None:
+    with Deadline(30.0, refuse), pytest.raises(InputError, match=r"more than 0\.05 seconds"), Deadline(0.05, refuse):
+        time.sleep(30)
+
+
 def test_memory_is_refused_and_then_there_again() -> None:
     sentence = r"^the file: it takes more than 0\.5 GiB of memory\.$"
     with pytest.raises(InputError, match=sentence), Bounds(5.0, refuse, 2**29):
