@@ -84,7 +84,7 @@ def test_a_table_with_lists_of_labels_is_known_by_its_columns() -> None:
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
-        ({"question": "a", "classes": "b", "answer": "c"}, "columns.classes stands for the answer"),
+        ({"question": "a", "classes": "b", "answer": "c"}, "columns.classes replaces the answer"),
         ({"question": "a", "answer": "c", "separator": ","}, "columns.separator has an effect only beside"),
         ({"question": "a", "classes": ["b", "c"], "separator": ","}, "columns.separator has an effect only beside"),
         ({"question": "a", "classes": ["b"]}, "at least two columns of 0 and 1"),

@@ -140,8 +140,8 @@ ONE, OTHER = {"files": "a*", "probability": 0.5}, {"files": "b*", "probability":
         ({"mix": [ONE, {**OTHER, "probability": 0}], "interleave": {}}, "greater than 0"),
         ({"mix": [ONE, {**OTHER, "probability": float("nan")}], "interleave": {}}, "mix.1.probability"),
         ({"mix": [ONE, OTHER], "interleave": {"stop": "never"}}, "first_exhausted"),
-        ({"mix": [{"files": ""}]}, "is no pattern of names of files"),
-        ({"splits": {"test": ["."]}}, "is no pattern of names of files"),
+        ({"mix": [{"files": ""}]}, "is not a pattern for file names"),
+        ({"splits": {"test": ["."]}}, "is not a pattern for file names"),
     ],
 )
 def test_a_mix_that_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:

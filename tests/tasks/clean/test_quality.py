@@ -144,7 +144,7 @@ def test_a_language_that_cannot_be_told_and_none_at_all_are_refused(paths: Paths
     put(paths, "rows.jsonl", chat("Say hello.", split="train"))
     with pytest.raises(SettingsError, match=r"clean\.quality\.language\.wanted.*unknown language code xx; known: af, "):
         cleaned(paths, quality={"language": {"action": "drop", "wanted": ["en", "xx"]}})
-    with pytest.raises(ValueError, match="needs languages"):
+    with pytest.raises(ValueError, match="needs to know which languages"):
         Settings.model_validate({"quality": {"language": {"action": "drop"}}})
 
 
