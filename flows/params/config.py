@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows.params.comments import editable
-from flows.params.defaults import defaults, reset
+from flows.params.defaults import defaults, in_file, reset
 from flows.params.diff import parameters
 from flows.params.model import model, save
 from tasks.core.errors import SettingsError
@@ -14,7 +14,7 @@ from tasks.core.settings import load, read
 
 def differences(path: Path = PATHS.params) -> list[str]:
     """A line for each key that is not at its default: `train.steps 240 -> 500`."""
-    return parameters(defaults(model()), load(model(), path).model_dump(mode="json"))
+    return parameters(defaults(model()), in_file(load(model(), path)))
 
 
 def reset_file(keys: tuple[str, ...] = (), path: Path = PATHS.params) -> list[str]:

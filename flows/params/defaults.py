@@ -6,10 +6,20 @@ from typing import Any
 from tasks.core.errors import SettingsError
 from tasks.core.settings import Settings
 
+NAMED_BY_STAGES = (("evaluate", "engine"),)
+"""Sections that dvc.yaml names, so that params.yaml must have them, while records leave them out at their default."""
+
 
 def defaults(whole: type[Settings]) -> dict[str, Any]:
     """Every key of params.yaml with its default. `whole`: its model."""
-    values: dict[str, Any] = whole.model_validate({name: {} for name in whole.model_fields}).model_dump(mode="json")
+    return in_file(whole.model_validate({name: {} for name in whole.model_fields}))
+
+
+def in_file(whole: Settings) -> dict[str, Any]:
+    """The keys of params.yaml, with the values that `whole` has."""
+    values: dict[str, Any] = whole.model_dump(mode="json")
+    for section, key in NAMED_BY_STAGES:
+        values[section][key] = getattr(getattr(whole, section), key).model_dump(mode="json")
     return values
 
 
