@@ -48,7 +48,8 @@ def check_stage_settings(
     if record.is_file() and record.read_text() in (whole, state):
         return
     tell("Checking settings, base and first rows, which takes some seconds; then the stages start.")
-    if problems := _faults_of(partial(_refused, wanted)):
+    checks = [partial(_refused, wanted), *([_template] if "template" in needed(wanted) else [])]
+    if problems := [fault for check in checks for fault in _faults_of(check)]:
         raise MachineError("\n".join(problems))
     write_text(record, state if wanted else whole)
 
@@ -199,7 +200,7 @@ def _refused(wanted: Sequence[str] = ()) -> Iterator[str]:
 
 
 def _base() -> Iterator[str]:
-    from tasks.base.ready import check, has_template, is_model
+    from tasks.base.ready import check, is_model
     from tasks.models.record import check_hub
 
     if (params := _read()) is None:
@@ -209,8 +210,17 @@ def _base() -> Iterator[str]:
         check_hub(*params.base.hub.split("@"))
     elif is_model(folder):
         check(folder, params.base.folder)
-        if not has_template(folder) and params.template.chat_template is None and params.template.embed is None:
-            yield f"{folder}: the base has no chat template; set template.chat_template, for example to plain."
+        yield from _template()
+
+
+def _template() -> Iterator[str]:
+    """A folder as the base whose chat template nobody chose: the stage would take plain, whatever the base knows."""
+    from tasks.base.ready import has_template, is_model
+
+    if (params := _read()) is None or params.base.hub or not is_model(folder := Path(params.base.folder)):
+        return
+    if not has_template(folder) and params.template.chat_template is None and params.template.embed is None:
+        yield f"{folder}: the base has no chat template; set template.chat_template, for example to plain."
 
 
 def _gguf() -> Iterator[str]:

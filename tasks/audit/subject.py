@@ -51,7 +51,8 @@ def declare(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ROLE=NAME",
-        help="as clean.columns: system, question, answer, text; labels or ignored, once a name; trained or masked=KEY",
+        help="as clean.columns: question, answer (or the class), system, text, classes, separator; labels and ignored, "
+        "once a name; trained or masked=KEY",
     )
     command.add_argument("--shape", metavar="NAME", help="as clean.shape; default: by each row's keys")
     command.add_argument("--train-on", choices=("assistant", "last", "completion", "all"), default="assistant")
@@ -117,7 +118,9 @@ def reading(options: argparse.Namespace) -> Any:
     for pair in (part for argument in options.column for part in _pairs(argument)):
         role, separator, name = pair.partition("=")
         if role not in Columns.model_fields or not separator or not name:
-            raise TemperError(f"--column {pair}: write ROLE=NAME, with ROLE one of {', '.join(Columns.model_fields)}.")
+            hint = " A row's class is its answer." if role in ("label", "class") else ""
+            roles = ", ".join(Columns.model_fields)
+            raise TemperError(f"--column {pair}: write ROLE=NAME, with ROLE one of {roles}.{hint}")
         values[role] = (*values.get(role, ()), name) if role in REPEATED else name
     project = _of_project(options.data) or Settings()
     columns = project.columns.model_dump(exclude_defaults=True) | values

@@ -137,16 +137,20 @@ def _content(record: Record, how: Settings, view: View) -> Content | None:
 
 
 def _nearest(value: dict[str, Any]) -> str:
-    """What the keys of a row of no known shape are, and the shape that lacks least."""
+    """What the keys of a row of no known shape are, and the shape that lacks least, if it has one of them."""
     from tasks.clean.columns import PARTS
 
-    shape, missing = min(
-        ((name, [names for _, names in parts if not set(names) & set(value)]) for name, parts in PARTS.items()),
-        key=lambda pair: (len(pair[1]), pair[0]),
-    )
-    lacks = ", ".join(" or ".join(names) for names in missing[:3])
+    optional = ("system prompt", "tools", "earlier turns")
+    needed = {name: [names for what, names in parts if what not in optional] for name, parts in PARTS.items()}
+    lacks = {
+        name: [" or ".join(names) for names in parts if not set(names) & set(value)]
+        for name, parts in needed.items()
+        if any(set(names) & set(value) for names in parts)
+    }
+    nearest = min(lacks, key=lambda name: (len(lacks[name]), name), default=None)
+    near = f"The nearest is {nearest}, which lacks {', '.join(lacks[nearest][:3])}. " if nearest else ""
     return (
-        f"No known format has the keys {', '.join(list(value)[:12])}. The nearest is {shape}, which lacks {lacks}. "
+        f"No known format has the keys {', '.join(list(value)[:12])}. {near}"
         f"Name the columns: --column question=NAME --column answer=NAME here, clean.columns in {PATHS.params}."
     )
 

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
@@ -16,6 +17,7 @@ from tasks.core.settings import read
 from tests.flows.project import ROOT
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+TASKS = sorted((ROOT / "recipes/tasks").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -57,6 +59,48 @@ def test_a_recipe_gives_the_same_settings_whatever_was_set_before(
     check(params)
     lost = [line for line in parameters(read(ROOT / "params.yaml"), read(params)) if line.endswith("(gone)")]
     assert not lost, "dvc.yaml names keys of params.yaml, which then have to be there"
+
+
+def named_by_stages(part: Any) -> set[str]:
+    """The keys that `params` names anywhere in dvc.yaml, all but those with a variable in them."""
+    if isinstance(part, list):
+        return {name for item in part for name in named_by_stages(item)}
+    if not isinstance(part, dict):
+        return set()
+    own = {name for name in part.get("params", []) if isinstance(name, str) and "$" not in name}
+    return own | {name for value in part.values() for name in named_by_stages(value)}
+
+
+def has(document: Any, name: str) -> bool:
+    """Whether `document` has the key with the dotted `name`, whatever its value."""
+    for key in name.split("."):
+        if not isinstance(document, dict) or key not in document:
+            return False
+        document = document[key]
+    return True
+
+
+def assert_every_stage_can_run(path: Path) -> None:
+    """DVC refuses to run a stage that depends on a key that the file does not have."""
+    names = named_by_stages(YAML(typ="safe").load((ROOT / "dvc.yaml").read_text()))
+    assert "evaluate.engine" in names and "train" in names
+    document = YAML(typ="safe").load(path.read_text())
+    assert not [name for name in sorted(names) if not has(document, name)]
+
+
+@pytest.mark.parametrize("recipe", RECIPES + TASKS, ids=lambda path: path.stem)
+def test_a_recipe_leaves_every_key_that_a_stage_depends_on(params: Path, recipe: Path) -> None:
+    change([], recipe, path=params)
+    assert_every_stage_can_run(params)
+
+
+def test_reset_leaves_every_key_that_a_stage_depends_on(params: Path) -> None:
+    change(["evaluate.engine={kind: vllm, memory: 0.5}"], path=params)
+    assert differences(params) == ["evaluate.engine.kind transformers -> vllm", "evaluate.engine.memory 0.9 -> 0.5"]
+    reset_file((), params)
+    assert_every_stage_can_run(params)
+    check(params)
+    assert differences(params) == []
 
 
 def test_reset_puts_keys_back_and_keeps_comments(params: Path) -> None:

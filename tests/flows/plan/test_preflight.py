@@ -111,8 +111,11 @@ def test_a_base_that_lacks_something(toy: Toy, monkeypatch: pytest.MonkeyPatch) 
     shutil.rmtree(model)
     build("qwen3", model)
     (model / "chat_template.jinja").unlink()
-    (fault,) = preflight._faults_of(preflight._base)
+    (fault,) = preflight._faults_of(preflight._template)
     assert "model: the base has no chat template; set template.chat_template" in fault
+    with pytest.raises(MachineError, match="the base has no chat template"):
+        preflight.check_stage_settings(toy.path)
+    preflight.check_stage_settings(toy.path, ["clean"])
     toy.set("template.chat_template=plain")
     assert preflight.faults() == []
     toy.set(f"base.hub=some/model@{'0' * 40}")

@@ -107,12 +107,20 @@ def test_the_page_holds_the_same(workdir: Path, capsys: pytest.CaptureFixture[st
     assert "<script" not in page and "&lt;script&gt;" in page
 
 
+def flat(text: str) -> str:
+    """`text` without its line breaks."""
+    return " ".join(text.split())
+
+
 def test_what_leaves_is_told_with_what_to_do(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write("rows.jsonl", {"frage": "hi", "antwort": "hello"}, CHAT)
     code, out, _ = look(capsys, "rows.jsonl")
     assert code == 0
     assert "1 row cannot be used: unknown_shape." in out
-    assert "No known format has the keys frage, antwort." in out and "The nearest is" in out
+    assert "No known format has the keys frage, antwort. Name the columns: --column" in flat(out)
+    write("rows.jsonl", {"prompt": "hi", "antwort": "hello"}, CHAT)
+    _, out, _ = look(capsys, "rows.jsonl")
+    assert "The nearest is prompt_completion, which lacks completion. Name the columns:" in flat(out)
     write("rows.jsonl", {"problem": "ask", "solution": "a", "answer": "b"})
     code, out, _ = look(capsys, "rows.jsonl")
     assert code == 1
@@ -135,6 +143,7 @@ def test_the_first_rows_are_said_to_be_the_first(workdir: Path, capsys: pytest.C
         (["rows.jsonl", "--tokenizer", "none"], "none: there is no such folder here, and it cannot be downloaded ("),
         (["rows.jsonl", "--shape", "parquet"], "--shape parquet: no such format; choose one of auto, messages"),
         (["rows.jsonl", "--column", "colour=a"], "--column colour=a: write ROLE=NAME"),
+        (["rows.jsonl", "--column", "label=a"], "masked, ignored. A row's class is its answer."),
         (["rows.jsonl", "--page", "."], "--page .: a folder; name a file"),
         (["rows.jsonl", "--rows", "-3"], "a whole number of rows, at least 1"),
     ],

@@ -106,15 +106,15 @@ def test_nothing_is_loaded_where_there_is_nothing_to_read(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
 def test_every_type_in_pieces(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large numbers whose sum is infinite are none that are wrong; a wrong one is found in the last of many pieces."""
+    """Large numbers whose sum is infinite are none that are wrong; a wrong one is extent in the last of many pieces."""
     monkeypatch.setattr(reading, "PIECE", 64)
     dtype = getattr(torch, kind)
     numbers = torch.full((7, 29), torch.finfo(dtype).max, dtype=torch.float64).to(dtype)
     save_file(
         {"large": numbers, "none": torch.empty(0, dtype=dtype), "ids": torch.arange(3)}, tmp_path / "a.safetensors"
     )
-    found = check_stored(tmp_path, 2**20)
-    assert found.read == found.total == numbers.numel() * dtype.itemsize
+    extent = check_stored(tmp_path, 2**20)
+    assert extent.read == extent.total == numbers.numel() * dtype.itemsize
     wrong = numbers.double()
     wrong[-1, -1] = torch.nan
     save_file({"large": wrong.to(dtype)}, tmp_path / "a.safetensors")
