@@ -48,7 +48,9 @@ def check_stage_settings(
     if record.is_file() and record.read_text() in (whole, state):
         return
     tell("Checking settings, base and first rows, which takes some seconds; then the stages start.")
-    checks = [partial(_refused, wanted), *([_template] if "template" in needed(wanted) else [])]
+    checks: list[Callable[[], Iterator[str]]] = [partial(_refused, wanted)]
+    if "template" in needed(wanted):
+        checks.append(_template)
     if problems := [fault for check in checks for fault in _faults_of(check)]:
         raise MachineError("\n".join(problems))
     write_text(record, state if wanted else whole)
