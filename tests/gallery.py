@@ -34,7 +34,7 @@ HEAD = """# Gallery
 
 These are finished runs, each with its report, unedited. Scores are from held-out rows that training never saw, with
 their 95 % intervals. Minutes are CPU time of one core; on two cores a run takes a little more than half as long. The
-first run trains the base of 2 million parameters, and the others take it from the cache.
+first run trains the base of 2 million parameters; other runs with that base take it from the cache.
 
 `make gallery` runs all of them again. GitHub shows only the source of a report, so open reports from a clone or from
 the site.

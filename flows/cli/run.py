@@ -126,7 +126,7 @@ def _flow(options: argparse.Namespace, page: str) -> int:
 
     from flows.cli.progress import Output, Terminal, tables
     from flows.finetune import finetune
-    from flows.results.decision import sentence
+    from flows.results.decision import decision, sentence
     from flows.results.scores import legend, rows
     from flows.run.observer import observed_by
     from flows.server import connect
@@ -159,13 +159,17 @@ def _flow(options: argparse.Namespace, page: str) -> int:
             console.print(block)
         for line in legend():
             console.print(line)
-    if decided := sentence():
+    if rules := sentence():
         console.print()
-        console.print(decided)
+        console.print(rules)
     console.print()
     if PATHS.page.exists():
         console.print(f"Report:  {PATHS.page}")
-    console.print(f"Next:    temper run --set {rate()}=1e-3   (only stages that depend on it run again)")
+    again = f"temper run --set {rate()}=1e-3   (only stages that depend on it run again)"
+    promotion = "temper promote   (registers the model of the last commit: commit this run first)"
+    ready = bool((decided := decision()) and decided["promote"])
+    for at, line in enumerate([promotion, again] if ready else [again]):
+        console.print(f"{'         ' if at else 'Next:    '}{line}")
     console.print(f"         {f'open {page}' if page else 'temper ui   (and in another terminal: temper run)'}")
     return 0
 
