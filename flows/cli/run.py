@@ -165,12 +165,13 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     console.print()
     if PATHS.page.exists():
         console.print(f"Report:  {PATHS.page}")
-    again = f"temper run --set {rate()}=1e-3   (only stages that depend on it run again)"
-    promotion = "temper promote   (registers the model of the last commit: commit this run first)"
-    ready = bool((decided := decision()) and decided["promote"])
-    for at, line in enumerate([promotion, again] if ready else [again]):
-        console.print(f"{'         ' if at else 'Next:    '}{line}")
-    console.print(f"         {f'open {page}' if page else 'temper ui   (and in another terminal: temper run)'}")
+    steps = [
+        f"temper run --set {rate()}=1e-3   (only stages that depend on it run again)",
+        f"open {page}" if page else "temper ui   (and in another terminal: temper run)",
+    ]
+    if (decided := decision()) and decided["promote"]:
+        steps.insert(0, "temper promote   (registers the model of the last commit: commit this run first)")
+    console.print("Next:    " + "\n         ".join(steps))
     return 0
 
 

@@ -212,14 +212,15 @@ def _base() -> Iterator[str]:
         check_hub(*params.base.hub.split("@"))
     elif is_model(folder):
         check(folder, params.base.folder)
-        yield from _template()
+        yield from _template(params)
 
 
-def _template() -> Iterator[str]:
+def _template(params: "Params | None" = None) -> Iterator[str]:
     """A folder as the base whose chat template nobody chose: the stage would take plain, whatever the base knows."""
     from tasks.base.ready import has_template, is_model
 
-    if (params := _read()) is None or params.base.hub or not is_model(folder := Path(params.base.folder)):
+    params = params or _read()
+    if params is None or params.base.hub or not is_model(folder := Path(params.base.folder)):
         return
     if not has_template(folder) and params.template.chat_template is None and params.template.embed is None:
         yield f"{folder}: the base has no chat template; set template.chat_template, for example to plain."

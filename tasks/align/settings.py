@@ -17,9 +17,9 @@ from tasks.named.choices import Choice, check_keys, hint
 from tasks.named.names import Name
 from tasks.training.launch import Launch, alone
 from tasks.training.pass_through import check_arguments, check_effect
-from tasks.training.settings import Optimization, Positive, Samples, unasked
+from tasks.training.settings import Optimization, Samples, unasked
 from tasks.training.strategies import check_strategy
-from tasks.training.tuning_settings import Tuning
+from tasks.training.tuning_settings import Positive, Tuning
 
 TRUNK = "trunk"
 """Values of ppo come from the policy's own trunk."""

@@ -13,6 +13,7 @@ from tasks.models.classes import is_classifier
 from tasks.models.embedder import is_embedder
 from tasks.models.for_vllm import adapter_problem, elsewhere, machine_problems, vocabularies
 from tasks.models.loading import gguf_file
+from tasks.models.text_config import stored_quantization
 from tasks.named.names import inside
 
 KEY = "evaluate.engine.kind"
@@ -47,7 +48,7 @@ def check_candidate(candidate: str, folders: list[Path]) -> None:
         raise refusal(candidate, "it is an embedding model")
     if gguf_file(first):
         raise refusal(candidate, f"{first} is a GGUF file")
-    if _quantised(first):
+    if stored_quantization(read_object(first / "config.json", ModelError)):
         raise refusal(candidate, f"{first} is quantised")
     if len(more) > 1 and (problem := adapter_problem(adapter_config(more[0]))):
         raise refusal(candidate, f"{more[0] / CONFIG} is of a kind that vLLM does not load ({problem})")
@@ -71,8 +72,3 @@ def refusal(candidate: str, why: str) -> ModelError:
         f"{PATHS.params}: {KEY} is vllm, which cannot compute {candidate}: {why}; set it to {OTHER}, or leave that "
         "candidate out."
     )
-
-
-def _quantised(folder: Path) -> bool:
-    config = read_object(folder / "config.json", ModelError)
-    return bool(config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config"))

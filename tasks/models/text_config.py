@@ -22,6 +22,14 @@ def text_part(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def stored_quantization(config: dict[str, Any]) -> dict[str, Any] | None:
+    """How the weights are stored quantised, by what a config.json says of the model or its language model; else None.
+
+    stored_quantization({"text_config": {"quantization_config": {"quant_method": "awq"}}})  # {"quant_method": "awq"}
+    """
+    return config.get("quantization_config") or (config.get("text_config") or {}).get("quantization_config")
+
+
 def text_value(folder: Path, config: dict[str, Any], name: str) -> Any:
     """`name` of the language model in `folder`, whose config.json holds `config`.
 

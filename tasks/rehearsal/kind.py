@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.core.errors import ModelError
 from tasks.models.classes import auto_class
+from tasks.models.text_config import stored_quantization
 
 ADVICE = "choose a causal language model for the section base"
 
@@ -87,8 +88,7 @@ def _reads_both_ways(config: Any) -> bool:
 
 def _check_stored_type(values: dict[str, Any], location: str) -> None:
     """Raise `ModelError` for weights that are stored quantised: an adapter cannot be merged into them."""
-    quantization = values.get("quantization_config") or (values.get("text_config") or {}).get("quantization_config")
-    if quantization:
+    if quantization := stored_quantization(values):
         method = quantization.get("quant_method", "an unnamed method")
         raise ModelError(
             f"{location}: its weights are quantised by {method}, so nothing can be merged into them; use the original "

@@ -13,10 +13,7 @@ from tasks.training.launch import Launch, alone
 from tasks.training.methods import METHODS
 from tasks.training.pass_through import check_arguments, check_effect
 from tasks.training.strategies import check_strategy
-from tasks.training.tuning_settings import Tuning
-
-Positive = Annotated[int, Field(ge=1)]
-
+from tasks.training.tuning_settings import Positive, Tuning
 
 Order = Literal["shuffled", "length", "key"]
 
