@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -161,9 +161,20 @@ def _speed(place: Path, source: Path, base: Path, rounds: int) -> dict[str, Any]
     rust: Any = coder._tokenizer
 
     def trl(row: dict[str, Any]) -> int:
-        """What `SFTTrainer` calls for a row, in one process; the template marks no answers, so without their mask."""
-        tools = json.loads(row["tools"] or "null")
-        return len(coder.apply_chat_template(turns(row["messages"]), tools=tools, return_dict=True)["input_ids"])
+        """What `SFTTrainer` does with a row, in one process: tokens, and the mask of its answer.
+
+        It masks the tokens that prompt and row begin with alike (trl, `_prepare_dataset`). A row with several
+        answers goes without a mask: this template does not mark them, and trl has no variant of it that does.
+        """
+        messages, tools = turns(row["messages"]), json.loads(row["tools"] or "null")
+        mask = ids = coder.apply_chat_template(messages, tools=tools, return_dict=True)["input_ids"]
+        if [message["role"] for message in messages].count("assistant") == 1 and messages[-1]["role"] == "assistant":
+            given = coder.apply_chat_template(messages[:-1], tools=tools, return_dict=True, add_generation_prompt=True)
+            start = sum(
+                1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(given["input_ids"], ids, strict=False))
+            )
+            mask = [0] * start + [1] * (len(ids) - start)
+        return len(mask)
 
     ways: dict[str, Callable[[], int]] = {
         "temper": ours,

@@ -47,6 +47,7 @@ def scale_between(model: Any) -> None:
 @cache
 def _scaling_between() -> Any:
     """`lora_linear` with a forward pass as `scale_between` says, where nothing but plain LoRA goes on."""
+    import torch
 
     class ScalingBetween(lora_linear()):  # type: ignore[misc]
         """Its state, its files and its merging are peft's."""
@@ -57,8 +58,11 @@ def _scaling_between() -> Any:
             if not plain or len(adapters) != 1:
                 return super().forward(x, *args, **kwargs)
             (name,) = adapters
-            result, first = self.base_layer(x), self.lora_A[name]
-            inner = first(self.lora_dropout[name](x.to(first.weight.dtype)))
+            result, first, dropout = self.base_layer(x), self.lora_A[name], self.lora_dropout[name]
+            # autocast gives A its own type: an x of that type, widened here, would be copied there and back
+            if not (torch.is_autocast_enabled(x.device.type) and isinstance(dropout, torch.nn.Identity)):
+                x = x.to(first.weight.dtype)
+            inner = first(dropout(x))
             return (result + self.lora_B[name](inner * self.scaling[name])).to(result.dtype)
 
     return ScalingBetween

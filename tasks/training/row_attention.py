@@ -27,6 +27,10 @@ ALIKE = 0.7
 """Length of the shortest row of a bundle, at least, as a share of the longest: in turn, short rows cost more in calls
 than in attention; side by side with much longer ones, more in filling."""
 
+WIDENED = {torch.bfloat16: torch.float32}
+"""In which type the kernel computes numbers of another: its backward pass for bfloat16 takes twice the time of float32,
+which costs only two copies."""
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -148,12 +152,14 @@ def attend(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, *
         return plain(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
     if options.get("position_bias") is not None:
         raise ValueError(f"{NAME}: the model adds to the scores of attention")
-    lengths = attention_mask.lengths
-    parts = [line[0].transpose(0, 1).split(lengths) for line in (query, key, value)]  # rows of (tokens, H, D)
+    lengths, dtype = attention_mask.lengths, query.dtype
+    lines = (line[0].transpose(0, 1).to(WIDENED.get(dtype, dtype)) for line in (query, key, value))
+    parts = [line.split(lengths) for line in lines]  # rows of (tokens, H, D)
     outputs: list[Any] = [None] * len(lengths)
     for bundle in attention_mask.bundles:
         stacked = [_stacked(rows, bundle) for rows in parts]  # (N, H, L, D)
-        attended = plain(module, *stacked, bundle.mask, **options)[0]  # (N, L, H, D)
+        with torch.autocast("cpu", enabled=False):
+            attended = plain(module, *stacked, bundle.mask, **options)[0].to(dtype)  # (N, L, H, D)
         for row, output in zip(bundle.rows, attended.flatten(0, 1).split(bundle.sizes)[::2], strict=True):
             outputs[row] = output
     return torch.cat(outputs)[None], None

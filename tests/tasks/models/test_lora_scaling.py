@@ -34,8 +34,9 @@ def numbers(model: Any, bfloat16: bool = False) -> list[Any]:
 
 @pytest.mark.parametrize("bfloat16", [False, True])
 @pytest.mark.parametrize("alpha", [2, 16])
-def test_every_number_is_what_peft_computes(alpha: int, bfloat16: bool) -> None:
-    model = tuned(alpha, lora_dropout=0.3).train()
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_every_number_is_what_peft_computes(dropout: float, alpha: int, bfloat16: bool) -> None:
+    model = tuned(alpha, lora_dropout=dropout).train()
     expected = numbers(model, bfloat16)
     layers = [layer for layer in model.modules() if isinstance(layer, lora_linear())]
     scale_between(model)
@@ -43,6 +44,20 @@ def test_every_number_is_what_peft_computes(alpha: int, bfloat16: bool) -> None:
     actual = numbers(model, bfloat16)
     assert len(actual) == len(expected) == 1 + 2 * len(layers)
     assert all(map(torch.equal, actual, expected))
+
+
+def test_numbers_of_autocast_are_not_widened_on_their_way_to_a() -> None:
+    model = tuned(16).train()
+    scale_between(model)
+    given = []
+    for name, layer in model.named_modules():
+        if name.endswith("down_proj.lora_A.default"):
+            layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].dtype))
+    numbers(model, bfloat16=True)
+    numbers(model)
+    half = len(given) // 2
+    assert given == [torch.bfloat16] * half + [torch.float32] * half
+    assert half
 
 
 def test_what_is_switched_off_or_merged_is_peft_s() -> None:

@@ -67,6 +67,26 @@ def test_logits_and_gradients_are_those_under_a_mask(family: str, monkeypatch: p
     assert (actual[1] - expected[1]).norm() < 1e-5 * expected[1].norm()
 
 
+def test_numbers_of_bfloat16_are_attended_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model("llama")
+    exact = trace(model)
+    kernel, kinds = torch.nn.functional.scaled_dot_product_attention, set()
+
+    def noting(query: Any, *others: Any, **options: Any) -> Any:
+        attended = kernel(query, *others, **options)
+        kinds.add((query.dtype, attended.dtype))
+        return attended
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noting)
+    assert row_attention.use(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        actual = trace(model)
+    assert kinds == {(torch.float32, torch.float32)}
+    assert not torch.equal(actual[0], exact[0])  # the rest is bfloat16
+    assert (actual[0] - exact[0]).norm() < 0.02 * exact[0].norm()
+    assert (actual[1] - exact[1]).norm() < 0.02 * exact[1].norm()
+
+
 def test_batches_of_another_form_have_the_attention_that_they_had() -> None:
     model = random_model("llama")
     ids = torch.arange(3, 27).view(2, 12)
