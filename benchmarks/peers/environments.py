@@ -31,8 +31,10 @@ PACKAGES = {
         "torchmetrics", "docstring-parser", "typeshed-client", "importlib-resources",
     ),
     "axolotl": (
-        "axolotl==0.19.0", "axolotl-contribs-lgpl", "axolotl-contribs-mit", "addict", "fire", "termcolor", "colorama",
-        "python-dotenv", "hf_transfer",
+        "axolotl==0.19.0", "transformers==5.16.1", "trl==1.9.0", "peft==0.20.0", "accelerate==1.13.0",
+        "datasets==4.8.4", "tokenizers==0.23.1", "huggingface_hub==1.17.0", "posthog==6.7.11", "backoff",
+        "axolotl-contribs-lgpl", "axolotl-contribs-mit", "addict", "fire", "termcolor", "colorama", "python-dotenv",
+        "hf_transfer", "numba", "llvmlite", "fastcore", "triton", "wandb",
     ),
     "mergekit": ("mergekit==0.1.5", "immutables", "click>=8.2.1,<9"),
     "lighteval": (

@@ -228,6 +228,37 @@ def litgpt(form: str, place: Path) -> None:
     )  # fmt: skip
 
 
+def axolotl(form: str, place: Path) -> None:
+    """`axolotl train` on rows that are encoded already; packs are its own."""
+    import os
+
+    os.environ["AXOLOTL_DO_NOT_TRACK"] = "1"
+    from axolotl.cli.args import TrainerCliArgs
+    from axolotl.cli.config import load_cfg
+    from axolotl.cli.train import do_train
+
+    folder = place / f"axolotl-{form}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with (folder / "rows.jsonl").open("w") as file:
+        for row in rows(place):
+            file.write(json.dumps({**row, "attention_mask": [1] * len(row["labels"])}) + "\n")
+    settings = {
+        "base_model": str(place / "model"), "datasets": [{"path": str(folder / "rows.jsonl"), "ds_type": "json"}],
+        "dataset_prepared_path": str(folder / "prepared"), "output_dir": str(folder / "out"),
+        "adapter": "lora", "lora_r": 16, "lora_alpha": 32, "lora_dropout": 0.0, "lora_target_linear": True,
+        "sequence_len": CAPACITY, "sample_packing": form == "packs", "pad_to_sequence_len": False,
+        "micro_batch_size": BATCH, "gradient_accumulation_steps": 1, "num_epochs": 1, "learning_rate": 1e-4,
+        "optimizer": "adamw_torch", "lr_scheduler": "cosine", "warmup_steps": 1, "val_set_size": 0.0,
+        "attn_implementation": "sdpa", "bf16": False, "fp16": False, "tf32": False, "gradient_checkpointing": False,
+        "save_strategy": "no", "dataloader_pin_memory": False, "dataloader_num_workers": 0, "use_wandb": False,
+        "lora_mlp_kernel": False, "lora_qkv_kernel": False, "lora_o_kernel": False,  # Triton's, for CUDA
+    }  # fmt: skip
+    config = folder / "config.yml"
+    config.write_text(json.dumps(settings))  # JSON is YAML
+    do_train(load_cfg(str(config)), TrainerCliArgs())
+
+
 def _finish(*_: Any, **__: Any) -> None:
     _print()
     sys.stdout.flush()
@@ -243,8 +274,9 @@ PEERS: dict[str, Callable[[str, Path], None]] = {
     "llamafactory": llamafactory,
     "torchtune": torchtune,
     "litgpt": litgpt,
+    "axolotl": axolotl,
 }
-FORMS = {"llamafactory": ("rows", "packs"), "torchtune": ("rows", "packs"), "litgpt": ("rows",)}
+FORMS = {peer: ("rows",) if peer == "litgpt" else ("rows", "packs") for peer in PEERS}
 
 
 def main() -> None:
