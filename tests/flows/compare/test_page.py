@@ -158,7 +158,7 @@ def test_charts_follow_the_search_and_pin(page: Page) -> None:
     assert heights == sorted(heights), "8, 6 and 2 of ten: the best is highest"
     tab.locator("#scatter circle").first.click()
     assert tab.locator(".chosen").count() == 2 and tab.locator(".pin:checked").count() == 1
-    tab.select_option("#across", label="decision")
+    tab.select_option("#across", label="promotion")
     tab.fill("#search", "r>4")
     tab.locator("#scatter circle").nth(2).wait_for(state="detached")
 
