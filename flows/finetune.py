@@ -28,6 +28,7 @@ from flows.system.checkout_lock import checkout_lock
 from flows.worktree.worktree import label
 from flows.worktree.zombies import claim_flow_run
 from tasks.core.errors import InputError, TemperError
+from tasks.decide.words import promotion
 
 if TYPE_CHECKING:
     from flows.run.elsewhere import Elsewhere
@@ -53,7 +54,7 @@ def stage(name: str, run: Run) -> State[Any]:
 def finetune(
     force: list[str] | None = None, jobs: int | None = None, stages: list[str] | None = None
 ) -> State[dict[str, Outcome]]:
-    """Make every stage current; the result is how each became so. The state says whether the model is promoted.
+    """Make every stage current; the result is how each became so. The state says whether the model may be promoted.
 
     Args:
         force: Stages to run even where nothing changed.
@@ -111,5 +112,5 @@ def final_state(outcomes: dict[str, Outcome]) -> State[dict[str, Outcome]]:
     """The final state of a run whose stages are current: what `decide` says, if it was one, with its reason."""
     if "decide" not in outcomes or (decided := decision()) is None:
         return Completed(data=outcomes)
-    name = "Promoted" if decided["promote"] else "Not promoted"
+    name = promotion(decided).capitalize()
     return Completed(name=name, message=f"{name}: {decided['reason']}", data=outcomes)

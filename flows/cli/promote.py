@@ -96,9 +96,23 @@ def _history(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([one.as_json() for one in history], ensure_ascii=False, indent=2))
     elif not history:
-        print("No model has been promoted yet; run: temper promote")
+        print(f"No model has been promoted yet. {_first_promotion()}")
     else:
         names = {run.commit: run.name for run in runs()}
         for line in history_lines(history, names):
             print(line)
     return 0
+
+
+def _first_promotion() -> str:
+    """What is possible where nothing has been promoted, by the decision of the last commit."""
+    from flows.history.committed import decision_at
+
+    if not (decision := decision_at("HEAD")):
+        return "The last commit has no decision: run temper run, commit, then run temper promote."
+    if decision["promote"]:
+        return "The rules allow it for the last commit: run temper promote."
+    return (
+        f"The rules refuse it for the last commit: {decision['reason']} Change what they name and run again, or "
+        "overrule them: temper promote --against-the-rules."
+    )

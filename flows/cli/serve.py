@@ -6,6 +6,7 @@ import sys
 
 from tasks.audit.arguments import whole
 from tasks.core.errors import SettingsError
+from tasks.core.fixed import FIXED
 
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -52,6 +53,7 @@ def _serve(options: argparse.Namespace) -> int:
         raise SettingsError(
             "--model and --key-variable need --check; a server started by temper names its models after the candidates."
         )
+    _tell_loading(options.names or ["merged"])
     words = ["--host", options.host, "--port", str(options.port), "--rows", str(options.rows)]
     anyway = ["--anyway"] if options.anyway else []
     return _become("serve", *options.names, *words, *anyway, *_option("system", options.system))
@@ -62,8 +64,10 @@ def _chat(options: argparse.Namespace) -> int:
 
     preflight.project()
     system = _option("system", options.system)
+    names = options.names or ["merged", *(["base"] if options.page else [])]
+    _tell_loading(names)
     if options.page:
-        return _become("serve", *(options.names or ["merged", "base"]), "--port", "0", *system)
+        return _become("serve", *names, "--port", "0", *system)
     return _become("chat", *options.names, "--temperature", str(options.temperature), *system)
 
 
@@ -81,7 +85,12 @@ def _option(name: str, value: str | None) -> list[str]:
     return [] if value is None else [f"--{name.replace('_', '-')}={value}"]
 
 
+def _tell_loading(names: list[str]) -> None:
+    """Before seconds of silence; on standard error, since of a pipe the answers alone go to standard output."""
+    print(f"Loading {', '.join(names)}, which takes some seconds.", file=sys.stderr, flush=True)
+
+
 def _become(*words: str) -> int:
     """Take the place of this process: signals and the terminal are the other's. Does not return."""
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "tasks.serve", *words])
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "tasks.serve", *words], {**os.environ, **FIXED})

@@ -16,6 +16,7 @@ from tasks.core.errors import MachineError
 from tasks.core.files import write_text
 from tasks.core.numbers import metric_name
 from tasks.core.paths import PATHS
+from tasks.decide.words import TRAINED, candidate_name
 from tasks.pages.document import document, script_of
 
 PARTS = Path(__file__).parent / "page"
@@ -40,6 +41,7 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
     shared, by_commit = answers(all_runs) if rows else ({}, {})
     keys = list(dict.fromkeys(key for run in all_runs for key in run.scores))
     params = differing(all_runs)
+    names = _candidate_names(all_runs)
     pages = {file.parent.name for file in PATHS.pages.glob(f"*/{PATHS.page.name}")}
     history, boards = _promotions(), leaderboards(all_runs)
     metrics = {str(run.decision["metric"]) for run in all_runs if run.decision}
@@ -52,7 +54,8 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
         "project": Path.cwd().name,
         "most": len(all_runs) if len(all_runs) >= MOST else None,
         "params": params,
-        "scores": [{"name": str(key), **_named(key), "lower": _lower(all_runs, key)} for key in keys],
+        "candidate_names": names,
+        "scores": [{"name": key.column(names), **_named(key), "lower": _lower(all_runs, key)} for key in keys],
         "runs": [
             {**_run(run, pages), "params": [_plain(run.settings.get(name)) for name in params],
              "scores": [numbers(run.scores.get(key)) for key in keys], "stages": stages.get(run.commit, []),
@@ -64,6 +67,12 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
         "metric_names": {metric: metric_name(metric) for metric in sorted(metrics)},
         "history": [one.as_json() for one in history],
     }  # fmt: skip
+
+
+def _candidate_names(all_runs: Sequence[Run]) -> dict[str, str]:
+    """Candidates that people read by another name than files have, in all of these runs or in some."""
+    whole = {run.whole for run in all_runs for key in run.scores if key.candidate == TRAINED}
+    return {TRAINED: " or ".join(candidate_name(TRAINED, whole=one) for one in sorted(whole))} if any(whole) else {}
 
 
 def differing(all_runs: Sequence[Run]) -> list[str]:

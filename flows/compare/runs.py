@@ -7,13 +7,14 @@ from typing import Any
 
 from flows.bridge import LOCK, names, scan
 from flows.compare import kept
-from flows.compare.scores import Scores, from_comparison
+from flows.compare.scores import Scores, from_comparison, is_whole
 from flows.history.committed import as_decision, as_object, as_settings, files_at
 from flows.params.diff import parameters
 from flows.results import durations
 from flows.system.git import git
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
+from tasks.decide.words import permission
 
 MOST = 2_000
 """Runs that are read, the newest first."""
@@ -49,6 +50,8 @@ class Run:
     changed: list[str] = field(default_factory=list)
     """Parameters that differ from the commit before, or why they cannot be read."""
     scores: Scores = field(default_factory=dict)
+    whole: bool = False
+    """Whether every weight was trained."""
     outs: dict[str, dict[str, str]] = field(default_factory=dict)
     """Stage -> hash by path of what it left."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -70,7 +73,7 @@ class Run:
 
     @property
     def verdict(self) -> str:
-        """In a word or two: promoted, or which rules speak against it."""
+        """Whether the rules allow a promotion, in a word, and which of them refuse it."""
         if not self.decision:
             return "none"
         rules = self.decision.get("rules")
@@ -79,7 +82,8 @@ class Run:
             for name, rule in (rules.items() if isinstance(rules, Mapping) else ())
             if isinstance(rule, Mapping) and rule.get("passed") is False
         ]
-        return "promoted" if self.decision["promote"] else ": ".join(filter(None, ("not promoted", ", ".join(against))))
+        word = permission(self.decision)
+        return word if self.decision["promote"] else ": ".join(filter(None, (word, ", ".join(against))))
 
 
 def runs(most: int = MOST) -> list[Run]:
@@ -122,12 +126,13 @@ def _facts(
     commit: str, new: dict[str, Any] | MachineError, old: dict[str, Any] | MachineError, texts: list[str | MachineError]
 ) -> kept.Facts:
     """`new`, `old`: params.yaml there and in the commit before; `texts`: decision, comparison and dvc.lock."""
-    facts: kept.Facts = {"decision": {}, "settings": {}, "changed": [], "scores": {}, "outs": {}}
+    facts: kept.Facts = {"decision": {}, "settings": {}, "changed": [], "scores": {}, "outs": {}, "whole": False}
     try:
         decision, comparison, lock = _readable(texts)
         facts["outs"] = scan(lock)
         facts["decision"] = as_decision(decision, commit)
-        facts["scores"] = from_comparison(as_object(comparison, commit, str(PATHS.comparison)))
+        compared = as_object(comparison, commit, str(PATHS.comparison))
+        facts["scores"], facts["whole"] = from_comparison(compared), is_whole(compared)
         facts["settings"] = flat(_known(new))
         if before := _known(old):
             facts["changed"] = parameters(before, _known(new))

@@ -17,10 +17,10 @@ class Key(NamedTuple):
     """`slice: NAME`, or the name of a benchmark; "" for all held-out rows."""
     metric: str
 
-    def __str__(self) -> str:
-        """As a column of a table is called."""
+    def column(self, names: Mapping[str, str]) -> str:
+        """As a column of a table is called; `names`: of candidates that people read otherwise."""
         task = f"{self.task}, " if self.task else ""
-        return f"{self.candidate} {task}{metric_name(self.metric)}"
+        return f"{names.get(self.candidate, self.candidate)} {task}{metric_name(self.metric)}"
 
 
 class Score(NamedTuple):
@@ -35,6 +35,11 @@ class Score(NamedTuple):
 
 
 Scores = dict[Key, Score]
+
+
+def is_whole(document: Mapping[str, Any]) -> bool:
+    """Whether comparison.json is of a run that trained every weight; of older runs it says nothing of that."""
+    return bool(document.get("method") == "full")
 
 
 def from_comparison(document: Mapping[str, Any]) -> Scores:

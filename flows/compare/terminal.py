@@ -37,7 +37,7 @@ def run_lines(all_runs: Sequence[Run]) -> Iterator[str]:
     """Two lines a run: its result, and what changed before it."""
     metrics = {str(run.decision["metric"]) for run in all_runs if run.decision}
     title = metric_name(metrics.pop()) if len(metrics) == 1 else "score"
-    yield _columns(("run", "commit", cut(title, 21), "gain", "decision"), RUN_WIDTHS)
+    yield _columns(("run", "commit", cut(title, 21), "gain", "promotion"), RUN_WIDTHS)
     for run in all_runs[:SHOWN]:
         score, gain = ABSENT, ABSENT
         if decision := run.decision:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.bridge import LOCK, StageRecord, cached_file, find, parse
+from flows.compare.scores import is_whole
 from flows.history.committed import HERE, decision_at, file_at, object_at, settings_at
 from flows.params.diff import parameters
 from tasks.core.errors import MachineError
 from tasks.core.numbers import metric_name, shown
 from tasks.core.paths import PATHS
+from tasks.decide.words import TRAINED, WHOLE, candidate_name, promotion
 from tasks.named.names import inside
 
 
@@ -62,6 +64,8 @@ class Snapshot:
     @contextmanager
     def predictions(self, candidate: str) -> Iterator[Path]:
         """A file with the predictions of `candidate`; raises `MachineError` where they are not in DVC's cache."""
+        if candidate == WHOLE and is_whole(self._comparison):
+            candidate = TRAINED
         path, file = str(inside(PATHS.evaluation(""), candidate, "--candidate")), "predictions.parquet"
         if self.revision == HERE:
             yield Path(path) / file
@@ -76,10 +80,16 @@ class Snapshot:
             link.symlink_to(cached.resolve())
             yield link
 
+    @cached_property
+    def _comparison(self) -> dict[str, Any]:
+        return object_at(self.revision, str(PATHS.comparison))
+
     def _scores(self) -> dict[str, dict[str, Any]]:
-        candidates = object_at(self.revision, str(PATHS.comparison)).get("candidates")
+        candidates, whole = self._comparison.get("candidates"), is_whole(self._comparison)
         return {
-            name: {metric: each for metric, each in of.items() if isinstance(each, dict) and _number(each.get("value"))}
+            candidate_name(name, whole=whole): {
+                metric: each for metric, each in of.items() if isinstance(each, dict) and _number(each.get("value"))
+            }
             for name, of in (candidates.items() if isinstance(candidates, dict) else ())
             if isinstance(of, dict)
         }
@@ -87,7 +97,7 @@ class Snapshot:
     def _verdict(self) -> str:
         if not self.decision:
             return "none"
-        return f"{'promoted' if self.decision['promote'] else 'not promoted'}: {self.decision['reason']}"
+        return f"{promotion(self.decision)}: {self.decision['reason']}"
 
 
 def _number(value: Any) -> bool:

@@ -4,15 +4,20 @@ ruamel keeps what stands between two keys with the last value of the first one, 
 would come after it, below the comment of the next section, and what is removed or replaced there would take it along.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import CommentMark
 from ruamel.yaml.scalarstring import FoldedScalarString, LiteralScalarString
 from ruamel.yaml.tokens import CommentToken
 
-from tasks.core.settings import read
+from tasks.core.settings import models_in, read
+
+COLUMN = 31
+"""Where comments of params.yaml begin."""
 
 EOL = {CommentedMap: 2, CommentedSeq: 0}
 """Where ruamel keeps what follows a value, among the comments of a mapping's key or of a list's item."""
@@ -23,6 +28,20 @@ def editable(path: Path) -> Any:
     document = read(path)
     attach_to_next(document)
     return document
+
+
+def explain(mapping: Any, settings: type[BaseModel]) -> None:
+    """Write beside each key of `mapping` that has no comment what it is: the beginning of its description in
+    `settings`, up to the first full stop, colon or semicolon. For a file as `editable` reads it."""
+    for key, value in mapping.items():
+        if (field := settings.model_fields.get(key)) is None:
+            continue
+        if isinstance(value, CommentedMap) and value and not value.fa.flow_style():
+            if inner := next(iter(models_in(field.annotation)), None):
+                explain(value, inner)
+        elif not any(mapping.ca.items.get(key, ())) and not isinstance(value, CommentedSeq) and field.description:
+            about = re.split(r"[.:;](?:\s|$)", field.description, maxsplit=1)[0]
+            mapping.yaml_add_eol_comment(" ".join(f"{about[:1].lower()}{about[1:]}".split()), key, COLUMN)
 
 
 def attach_to_next(document: Any) -> None:

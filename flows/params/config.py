@@ -22,7 +22,15 @@ def reset_file(keys: tuple[str, ...] = (), path: Path = PATHS.params) -> list[st
     document, before = editable(path), read(path)
     text = path.read_text(encoding="utf-8")
     reset(document, defaults(model()), keys)
-    lines = save(document, before, path)
+    try:
+        lines = save(document, before, path)
+    except SettingsError as error:
+        if not keys:
+            raise
+        sections = " ".join(dict.fromkeys(key.partition(".")[0] for key in keys))
+        raise SettingsError(
+            f"{error} What depends on it can be reset as well: temper config reset {sections}"
+        ) from None
     if lines:
         keep(text)
     return lines

@@ -1,5 +1,6 @@
 """Every key at its default, and a document put back to that."""
 
+import json
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
@@ -44,18 +45,37 @@ def reset(document: Any, values: Mapping[str, Any], keys: tuple[str, ...] = ()) 
     if not keys:
         _reset(document, values)
     for key in keys:
-        part: Any = document
-        default: Any = values
         *sections, last = key.split(".")
-        for section in sections:
-            default = default.get(section) if isinstance(default, Mapping) else None
-            part = part.get(section) if isinstance(part, Mapping) else None
-        if not isinstance(default, Mapping) or last not in default:
-            raise SettingsError(f"{key}: there is no such key; docs/params.md lists all keys.")
+        part = _at(document, sections)
+        default = _at(values, sections)
         if isinstance(part, MutableMapping) and last in part:
             only = {last: part[last]}
-            _reset(only, {last: default[last]})
-            part[last] = only[last]
+            _reset(only, default if isinstance(default, Mapping) else {})
+            part.update(only)
+            if last not in only:
+                del part[last]
+        elif not isinstance(default, Mapping) or last not in default:
+            raise SettingsError(f"{key}: {_unknown(sections, values)}")
+
+
+def _at(values: Any, keys: list[str]) -> Any:
+    """The value below `keys`; None where one of them is not there."""
+    for key in keys:
+        values = values.get(key) if isinstance(values, Mapping) else None
+    return values
+
+
+def _unknown(sections: list[str], values: Mapping[str, Any]) -> str:
+    """Why there is nothing to reset below `sections`: a value without keys by default, or no such key."""
+    for count in range(len(sections), 0, -1):
+        above = _at(values, sections[: count - 1])
+        if isinstance(above, Mapping) and sections[count - 1] in above:
+            default = above[sections[count - 1]]
+            if isinstance(default, Mapping) and default:
+                break
+            shown = json.dumps(default, default=str)
+            return f"it is not set here, and {'.'.join(sections[:count])} is {shown} by default."
+    return "there is no such key; docs/params.md lists all keys."
 
 
 def _reset(document: Any, values: Mapping[str, Any]) -> None:

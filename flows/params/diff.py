@@ -4,6 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+UNSET = "(not set)"
+"""The value of a key that a file does not have: it has its default, or is none."""
+
 
 def parameters(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     """One line for each key whose value differs, with the dotted key, the old value and the new one."""
@@ -11,9 +14,9 @@ def parameters(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "")
     for key in [*old, *(key for key in new if key not in old)]:
         name = f"{prefix}{key}"
         if key not in new:
-            lines.append(f"{name} {shown(old[key])} -> (gone)")
+            lines.append(f"{name} {shown(old[key])} -> {UNSET}")
         elif key not in old:
-            lines.append(f"{name} (new) -> {shown(new[key])}")
+            lines.append(f"{name} {UNSET} -> {shown(new[key])}")
         elif isinstance(old[key], Mapping) and isinstance(new[key], Mapping):
             lines += parameters(old[key], new[key], f"{name}.")
         elif old[key] != new[key]:

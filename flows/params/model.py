@@ -18,11 +18,11 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from flows.params.comments import editable
+from flows.params.comments import editable, explain
 from flows.params.defaults import defaults, reset
 from flows.params.diff import parameters
 from tasks.core.errors import SettingsError
-from tasks.core.files import written
+from tasks.core.files import write_text, written
 from tasks.core.settings import PARAMS, Settings, load
 from tasks.core.yaml_files import parse
 from tasks.engine.settings import Machine
@@ -107,22 +107,24 @@ def save(document: Any, before: Any, path: Path = Path(PARAMS), verify: Callable
     changes = parameters(before, document)
     if not changes:
         return []
-    text = io.StringIO()
-    yaml = YAML()
-    yaml.Representer = _Representer
-    yaml.width = 4096
-    yaml.indent(sequence=4, offset=2)
-    yaml.dump(document, text)
+    text = _as_text(document)
     with written(path) as aside:
-        aside.write_text(text.getvalue(), encoding="utf-8")
+        aside.write_text(text, encoding="utf-8")
         try:
             verify(aside)
-            parse(text.getvalue(), "safe")  # as DVC reads it
+            parse(text, "safe")  # as DVC reads it
         except ValueError as error:
             raise SettingsError(f"{path} with this change cannot be read by DVC: {error}.") from None
         except SettingsError as error:
             raise SettingsError(str(error).replace(str(aside), f"{path} (as it would be)")) from None
     return changes
+
+
+def explain_keys(path: Path = Path(PARAMS)) -> None:
+    """Write into params.yaml beside each key without a comment what it is, as a recipe adds keys."""
+    document = editable(path)
+    explain(document, model())
+    write_text(path, _as_text(document))
 
 
 def nested(assignments: list[str]) -> dict[str, Any]:
@@ -211,6 +213,16 @@ def _same(old: Any, new: Any) -> bool:
     if isinstance(old, list) and isinstance(new, list):
         return len(old) == len(new) and all(_same(*pair) for pair in zip(old, new, strict=True))
     return bool(old == new) and isinstance(old, bool) is isinstance(new, bool)
+
+
+def _as_text(document: Any) -> str:
+    text = io.StringIO()
+    yaml = YAML()
+    yaml.Representer = _Representer
+    yaml.width = 4096
+    yaml.indent(sequence=4, offset=2)
+    yaml.dump(document, text)
+    return text.getvalue()
 
 
 class _Representer(RoundTripRepresenter):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -16,8 +16,9 @@ PAGE = Path(REFERENCE)
 
 HEAD = f"""# Every key of {PATHS.params}
 
-Written by `python -m flows.params` from the models that check the file. A key that {PATHS.params} does not have takes
-its default.
+Each stage of a run has a section with its keys. A key that your file does not have takes its default. `temper config
+diff` lists the keys of yours that differ, and `temper check` finds misspelt ones. Keys within keys are joined by dots,
+as in `temper run --set train.lora.r=32`; `[]` stands for each item of a list, or each name.
 """
 
 
@@ -42,7 +43,14 @@ def _keys(settings: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, st
         holds = inner is field.annotation
         yield f"{prefix}{key}", "" if holds else f"`{_shown(field)}`", _cell(_meaning(schema[key]))
         if inner is not None:
-            yield from _keys(inner, f"{prefix}{key}." if holds else f"{prefix}{key}[].")
+            yield from _keys(inner, f"{prefix}{key}{'[]' if _has_items(field.annotation) else ''}.")
+
+
+def _has_items(annotation: Any) -> bool:
+    """Whether a key of this type holds a list, or names with a value each."""
+    if get_origin(annotation) in (list, tuple, dict):
+        return True
+    return any(_has_items(part) for part in get_args(annotation))
 
 
 def _meaning(schema: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from flows.bridge import StageStatus, survey
@@ -107,12 +108,13 @@ def as_json(steps: list[Step]) -> list[dict[str, object]]:
 
 
 def as_text(steps: list[Step]) -> str:
-    """The plan for a person: a line a stage, its reasons below it."""
+    """The plan for a person: a line a stage, its reasons below it; those of several in a row once, below the last."""
     width = max((len(step.stage) for step in steps), default=0)
     lines = []
-    for step in steps:
-        lines.append(f"{step.stage.ljust(width)}  {WORDS[step.verdict]}{_where(step)}")
-        lines += [f"{' ' * width}    {reason}" for reason in step.reasons]
+    for reasons, alike in groupby(steps, key=lambda step: step.reasons):
+        names = [f"{step.stage.ljust(width)}  {WORDS[step.verdict]}{_where(step)}" for step in alike]
+        whose = f"each of these {len(names)}: " if len(names) > 1 else ""
+        lines += [*names, *(f"{' ' * width}    {whose}{reason}" for reason in reasons)]
     return "\n".join(lines)
 
 

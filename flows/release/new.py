@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.params.comments import editable
 from flows.params.defaults import defaults, reset
-from flows.params.model import change, model, save
+from flows.params.model import change, explain_keys, model, save
 from flows.system.git import git
 from tasks.core.errors import InputError, MachineError
 from tasks.core.files import write_text
@@ -78,6 +78,7 @@ def _settle(project: Path, name: str, task: str | None, source: Path) -> None:
     if task:
         change([], project / TASKS / f"{task}.yaml", path=params)
     change([f"report.title={name}"], path=params)
+    explain_keys(params)
     (project / DATA).mkdir(parents=True)
     (project / MODELS).mkdir()
     _keep_out_of_git(project)

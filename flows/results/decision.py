@@ -5,6 +5,7 @@ from typing import Any
 from tasks.core.errors import CheckFailed, MachineError
 from tasks.core.json_files import read_object
 from tasks.core.paths import PATHS
+from tasks.decide.words import promotion
 
 
 def decision() -> dict[str, Any] | None:
@@ -26,7 +27,8 @@ def sentence() -> str | None:
         for name, rule in sorted(decided["rules"].items(), key=lambda item: item[1]["passed"] is None)
         if rule["passed"] is not None or rule["limit"] is not None
     ]
-    return "\n".join(["Decision: promoted" if decided["promote"] else "Decision: not promoted", *rules])
+    more = [f"  {more}."] if (more := decided.get("rows_needed")) else []
+    return "\n".join([f"Decision: {promotion(decided)}", *rules, *more])
 
 
 def allowed(decided: dict[str, Any] | None, revision: str, *, force: bool) -> dict[str, Any]:

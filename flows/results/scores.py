@@ -9,6 +9,7 @@ from flows.results import durations
 from flows.run.pruning import half_way
 from tasks.core.numbers import metric_name, shown
 from tasks.core.paths import PATHS
+from tasks.decide.words import TRAINED, WHOLE, candidate_name
 from tasks.evaluate.metrics.registry import explained
 from tasks.evaluate.settings import Metric
 
@@ -31,21 +32,18 @@ NUMBERS, HALF_WAY, SECONDS = "numbers", "loss half way", "seconds."
 stage begin with."""
 
 
-WHOLE = "tuned"
-"""What the candidate adapter is called where every weight was trained: it has no adapter then."""
-
-
 def rows() -> list[dict[str, Any]]:
     """One row a candidate: the metric that decides, its 95 % interval and number of rows; then all other metrics, and
     the slices by the metric that decides."""
     table = []
     decision = json.loads(PATHS.decided.read_text()) if PATHS.decided.is_file() else {}
     main = decision.get("metric", "exact_match")
+    whole = _tuned_whole()
     for name, scores in json.loads(PATHS.comparison.read_text())["candidates"].items():
         metric = main if main in scores else next(key for key in scores if key != "slices")
         score = scores[metric]
         row = {
-            "candidate": WHOLE if name == "adapter" and _tuned_whole() else name,
+            "candidate": candidate_name(name, whole=whole),
             metric_name(metric): _shown(score, "value"),
             "95 % interval": f"{_shown(score, 'low')} - {_shown(score, 'high')}",
             "rows": shown(score["n"]),
@@ -84,7 +82,7 @@ def legend() -> list[str]:
         return []
     lines = [f"{metric_name(metric.column)}: {explained(metric)}" for metric in metrics]
     if _tuned_whole():
-        lines.append(f"{WHOLE}: the model as it was trained (in settings: adapter); merged: as merge wrote it")
+        lines.append(f"{WHOLE}: the model as it was trained (in settings: {TRAINED}); merged: as merge wrote it")
     return lines
 
 

@@ -121,6 +121,8 @@ def reading(options: argparse.Namespace) -> Any:
             hint = " A row's class is its answer." if role in ("label", "class") else ""
             roles = ", ".join(Columns.model_fields)
             raise TemperError(f"--column {pair}: write ROLE=NAME, with ROLE one of {roles}.{hint}")
+        if role in values and role not in REPEATED:
+            raise TemperError(f"--column {pair}: {role} is {values[role]} already; name it once.")
         values[role] = (*values.get(role, ()), name) if role in REPEATED else name
     project = _of_project(options.data) or Settings()
     columns = project.columns.model_dump(exclude_defaults=True) | values

@@ -69,7 +69,8 @@ class Rope(Section):
     """Rotary positions of the base stretched for rows that are longer than it was made for."""
 
     type: Annotated[str, AfterValidator(_scaling)] = "yarn"
-    """yarn (arXiv:2309.00071), linear (arXiv:2306.15595), or llama3, as Llama 3.1 does it."""
+    """How positions are scaled. yarn: low frequencies by `factor`, high ones not at all (arXiv:2309.00071); linear: all
+    by `factor` (arXiv:2306.15595); llama3: by frequency too, as Llama 3.1 does it."""
     factor: Annotated[float, Field(gt=1, le=128)] = 2.0
     """How many times longer the context becomes: max_position_embeddings is multiplied by this."""
 

@@ -119,6 +119,17 @@ class Columns(Section):
             raise ValueError("columns.classes as a list needs at least two columns of 0 and 1")
         return self
 
+    @model_validator(mode="after")
+    def _one_role_each(self) -> Self:
+        roles: dict[str, str] = {}
+        for role in ("system", "question", "answer", "classes", "text"):
+            names = getattr(self, role)
+            for name in (names,) if isinstance(names, str) else names or ():
+                if name in roles:
+                    raise ValueError(f"columns.{roles[name]} and columns.{role} both name {name}; name another column")
+                roles[name] = role
+        return self
+
     @property
     def flags(self) -> tuple[str, ...]:
         """The columns of 0 and 1 that are classes."""

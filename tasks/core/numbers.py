@@ -12,7 +12,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 PLAIN, LARGEST = 1e-4, 1e15
 """Sizes between which no power of ten is written."""
@@ -72,6 +72,11 @@ def singular(plural: str) -> str:
 def listed(counts: Mapping[str, float]) -> str:
     """Numbers by their names: `train 2,350, test 240`."""
     return ", ".join(f"{name} {shown(count)}" for name, count in counts.items()) or "none"
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Names in a sentence: `base, base_system and base_few_shot`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def duration(seconds: float) -> str:

@@ -6,6 +6,12 @@ from tasks.core.paths import Paths
 from tasks.decide.comparisons import Comparison
 from tasks.decide.evidence import Candidate
 
+ALL_HOLD = (
+    "every row is accounted for, no row with an error was trained on, all models were asked in the base's words, and "
+    "merged answers unlike the base"
+)
+"""What the gates are, said where none failed."""
+
 SAME = ("tuned", "quantised")
 """Kinds of candidates that are asked in the base's words; a system prompt and examples are other words on purpose."""
 

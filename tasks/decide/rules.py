@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.errors import SettingsError
-from tasks.core.numbers import counted, metric_name, shown
+from tasks.core.numbers import counted, enumerated, metric_name, shown
 from tasks.decide.comparisons import REFERENCE, Comparison
 from tasks.decide.evidence import BEFORE, Candidate
+from tasks.decide.gates import ALL_HOLD
 from tasks.decide.settings import Settings
 from tasks.named.choices import hint
 from tasks.statistics.effect import amount, effect, is_ratio
@@ -25,6 +26,23 @@ class Verdict:
     value: float | None
     limit: float | None
     says: str
+    gain: "Gain | None" = None
+    """Of a rule about a gain."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a rule about a gain says, in parts: against several ways of asking the base some of them are the same."""
+
+    against: str
+    difference: float
+    measured: str
+    """The difference with interval and p."""
+    wanted: str
+    fails: str
+    """"" where it holds."""
+    rows_needed: str
+    """What so many rows can tell, where the difference may be due to chance; "" elsewhere."""
 
 
 def verdicts(
@@ -59,7 +77,7 @@ def verdicts(
     results.append(_worst("forgetting", settings.forgetting, main, "before", "no benchmark in evaluate.benchmarks"))
     results.append(_worst("best_loss", settings.best_loss, [best] if best else [], "against", "no run promoted before"))
     results.append(_judged(settings.judged, judged))
-    says = f"failed earlier: {'; '.join(gates)}" if gates else "no earlier check failed"
+    says = f"failed earlier: {'; '.join(gates)}" if gates else ALL_HOLD
     results.append(Verdict("gates", not gates, len(gates), 0, says))
     return results
 
@@ -79,20 +97,57 @@ def deciding_metric(settings: Settings, candidates: dict[str, Candidate]) -> str
 
 
 def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
-    passed = (
-        result["difference"] >= settings.gain and result["difference"] > 0 and result["p_adjusted"] < settings.level
+    difference, sure = result["difference"], result["p_adjusted"] < settings.level
+    large = difference > 0 and difference >= settings.gain
+    measured = effect(result)
+    more, least = ("less than", "at most") if is_ratio(result) else ("more than", "at least")
+    fails = "both fail"
+    if large or sure:
+        lacking = settings.gain - difference
+        small = "the gain fails" if is_ratio(result) or not lacking else f"the gain is {shown(lacking)} too small"
+        fails = "" if large and sure else small if sure else "only p fails: the gain may be chance"
+    gain = Gain(
+        str(result["against"]),
+        difference,
+        f"{measured.value} in {metric_name(metric)} (95 % interval {measured.low} to {measured.high}, "
+        f"{describe_p_value(result['p_adjusted'])} over all metrics)",
+        f"wanted: {least if settings.gain else more} {amount(settings.gain, result)} with p below "
+        f"{shown(settings.level)}",
+        fails,
+        "" if sure else _reach(settings, result),
     )
-    measured, least = effect(result), "at most" if is_ratio(result) else "at least"
-    says = (
-        f"{settings.candidate} against {result['against']}: {measured.value} in {metric_name(metric)} (95 % interval "
-        f"{measured.low} to {measured.high}, {describe_p_value(result['p_adjusted'])} over all metrics); "
-        f"wanted: {least} {amount(settings.gain, result)} with p below {shown(settings.level)}"
-    )
-    if result["difference"] < settings.gain and not is_ratio(result):
-        says += f", {shown(settings.gain - result['difference'])} more"
-    if not passed and result["p_adjusted"] >= settings.level:
-        says += f"; {_reach(settings, result)}"
-    return Verdict(f"gain over {result['against']}", passed, result["difference"], settings.gain, says)
+    says = [f"{settings.candidate} against {gain.against}: {gain.measured}", gain.wanted, gain.fails]
+    rule, text = f"gain over {gain.against}", "; ".join(filter(None, says))
+    return Verdict(rule, large and sure, difference, settings.gain, text, gain)
+
+
+def reason(candidate: str, results: list[Verdict]) -> str:
+    """What `results` say together, each thing once: a gain that is the same over several is said of all of them."""
+    gains = [verdict.gain for verdict in results if verdict.gain]
+    fails = list(dict.fromkeys(gain.fails for gain in gains))
+    against: dict[str, list[str]] = {}
+    for gain in gains:
+        text = gain.measured if len(fails) == 1 else f"{gain.measured}, {gain.fails}"
+        against.setdefault(text, []).append(gain.against)
+    parts = [f"against {enumerated(names)}: {text}" for text, names in against.items()]
+    if gains:
+        parts = [
+            f"{candidate} {'; '.join(parts)}",
+            gains[0].wanted,
+            *(fails if len(fails) == 1 else []),
+            needed_rows(results),
+        ]
+    return "; ".join(filter(None, [*parts, *(verdict.says for verdict in results if not verdict.gain)]))
+
+
+def needed_rows(results: list[Verdict]) -> str:
+    """What so many rows can tell, of the smallest gain that may be due to chance; "" where none may."""
+    unsure = [verdict.gain for verdict in results if verdict.gain and verdict.gain.rows_needed]
+    if not unsure:
+        return ""
+    least = min(unsure, key=lambda gain: gain.difference)
+    same = all(gain.rows_needed == least.rows_needed for gain in unsure)
+    return least.rows_needed if same else f"against {least.against}, {least.rows_needed}"
 
 
 def _reach(settings: Settings, result: Comparison) -> str:

@@ -5,8 +5,9 @@ from tasks.core.paths import Paths
 from tasks.decide.comparisons import compare_benchmarks, compare_candidates, compare_slices, compare_with_best
 from tasks.decide.evidence import load_candidates, load_judgements
 from tasks.decide.gates import failed_gates
-from tasks.decide.rules import as_json, deciding_metric, verdicts
+from tasks.decide.rules import as_json, deciding_metric, needed_rows, reason, verdicts
 from tasks.decide.settings import Settings
+from tasks.decide.words import promotion
 
 
 def decide(settings: Settings, paths: Paths) -> None:
@@ -27,9 +28,8 @@ def decide(settings: Settings, paths: Paths) -> None:
     )
     failed = [verdict for verdict in results if verdict.passed is False]
     passed = not failed
-    reason = (
-        "; ".join(verdict.says for verdict in (failed or results[: sum(one.is_free for one in by_name.values())])) + "."
-    )
+    gains = [verdict for verdict in results if verdict.gain]
+    why = f"{reason(chosen.name, failed or gains)}."
     main = next(
         comparison
         for comparison in comparisons
@@ -49,7 +49,8 @@ def decide(settings: Settings, paths: Paths) -> None:
         paths.decided,
         {
             "promote": passed,
-            "reason": reason,
+            "reason": why,
+            "rows_needed": needed_rows(failed),
             "candidate": chosen.name,
             "metric": metric,
             **{key: score[key] for key in ("value", "low", "high", "n", "better")},
@@ -59,6 +60,5 @@ def decide(settings: Settings, paths: Paths) -> None:
             "settings": settings.model_dump(mode="json"),
         },
     )
-    print("decide: promoted" if passed else "decide: not promoted", flush=True)
-    for verdict in failed or results[:1]:
-        print(f"  {verdict.rule}: {verdict.says}.", flush=True)
+    print(f"decide: {promotion({'promote': passed})}", flush=True)
+    print(f"  {why}", flush=True)

@@ -1,6 +1,7 @@
-"""Whether stored weights are finite numbers, read in pieces at the speed of the memory; no model is built."""
+"""Whether stored weights are finite numbers, and which are all zero: read in pieces, and no model is built."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,8 @@ class Reading:
     read: int
     """Bytes."""
     total: int
+    zero: tuple[str, ...]
+    """Kinds of matrices, with `*` for the number of the layer, in which every number of every layer is 0."""
 
 
 def check_stored(folder: Path, most: int) -> Reading:
@@ -35,33 +38,42 @@ def check_stored(folder: Path, most: int) -> Reading:
     tensors = {name: one for name, one in stored_tensors(folder).items() if one.dtype.is_floating_point}
     total, read = sum(one.size for one in tensors.values()), 0
     space = torch.empty(PIECE, dtype=torch.uint8)
+    zero: dict[str, bool] = {}
     for name, tensor in tensors.items():
         size = tensor.size if total <= most else tensor.size * most // total
         size = min(tensor.size, size + -size % tensor.dtype.itemsize)
-        if not _finite(tensor, size, space):
+        finite, empty = _looked_at(tensor, size, space)
+        if not finite:
             raise ModelError(
                 f"{tensor.file}: the tensor {name} has numbers that are NaN or infinite; restore the file, or make it "
                 "again."
             )
         read += size
-    return Reading(read, total)
+        if len(tensor.shape) > 1 and min(tensor.shape) > 1:
+            kind = re.sub(r"(?<=\.)\d+(?=\.)", "*", name)
+            zero[kind] = zero.get(kind, True) and empty and size == tensor.size
+    return Reading(read, total, tuple(kind for kind, empty in zero.items() if empty))
 
 
-def _finite(tensor: StoredTensor, size: int, space: torch.Tensor) -> bool:
-    """Whether the numbers in the first `size` bytes are finite; `space` holds a piece of them."""
+def _looked_at(tensor: StoredTensor, size: int, space: torch.Tensor) -> tuple[bool, bool]:
+    """Whether the numbers in the first `size` bytes are finite, and whether all are 0; `space` holds a piece."""
+    empty = True
     handle = os.open(tensor.file, os.O_RDONLY)
     try:
         for at in range(0, size, PIECE):
             piece = space[: min(PIECE, size - at)]
             tensor.fill(raw(piece), handle, at)
             if mask := IN_8_BITS.get(tensor.dtype):
+                empty = empty and not piece.bitwise_and(0x7F).any()
                 if (piece.bitwise_and_(mask) == mask).any():
-                    return False
+                    return False, empty
                 continue
             numbers = piece.view(tensor.dtype)
             # a sum is not finite where a number is not, and takes one pass; of large numbers it may be so by itself
-            if not torch.isfinite(numbers.sum(dtype=torch.float32)) and not torch.isfinite(numbers).all():
-                return False
+            whole = numbers.sum(dtype=torch.float32)
+            if not torch.isfinite(whole) and not torch.isfinite(numbers).all():
+                return False, False
+            empty = empty and not whole and not numbers.any()
     finally:
         os.close(handle)
-    return True
+    return True, empty

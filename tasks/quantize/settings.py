@@ -54,6 +54,10 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _weighs(self) -> "Settings":
+        if self.schemes and (unlisted := [scheme for scheme in self.limits if scheme not in self.schemes]):
+            raise ValueError(
+                f"limits: {unlisted[0]} is not in schemes, so it has no effect; {hint(unlisted[0], self.schemes)}"
+            )
         if self.imatrix and not any(SCHEMES[scheme].weighs for scheme in self.schemes):
             known = ", ".join(name for name, scheme in SCHEMES.items() if scheme.weighs)
             raise ValueError(f"imatrix has no effect on these schemes; set it to false, or add one of {known}")

@@ -1,5 +1,5 @@
 """Weights that are NaN or infinite, in whatever the settings name: a stage says so when it loads them, which may be
-after hours.
+after hours. And matrices of the base that are all zero, which no stage refuses: nothing can be learned through them.
 
     errors, remarks = look({"base", "train"}, Paths())
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.core.errors import ModelError, TemperError
-from tasks.core.numbers import storage
+from tasks.core.numbers import enumerated, storage
 from tasks.core.paths import Paths
 from tasks.merge.combine import other_adapters
 from tasks.models.skeleton import configured_base
@@ -19,6 +19,10 @@ MOST = 8 * 2**30
 """Bytes of weights that are read of a model: some seconds from a disk, and less where the system still holds them."""
 
 
+SHOWN = 3
+"""Kinds of matrices that a sentence names."""
+
+
 def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
     """Errors of the weights that are there, and a remark for each model too large to be read whole.
 
@@ -26,6 +30,8 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
     """
     errors: list[TemperError] = []
     remarks: list[str] = []
+    configured = configured_base()
+    base = configured[1] if configured else None
     for folder in dict.fromkeys(_folders(needed, paths)):
         if not any(folder.glob("*.safetensors")):
             continue  # on the hub, and not downloaded yet; or another format
@@ -36,6 +42,9 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
         except ModelError as error:
             errors.append(error)
             continue
+        if reading.zero and folder == base:
+            kinds = enumerated(reading.zero[:SHOWN])
+            errors.append(ModelError(f"{folder}: every number of {kinds} is 0; restore the files, or make them again."))
         if reading.read < reading.total:
             remarks.append(
                 f"{folder}: of {storage(reading.total)} of weights the first {reading.read / reading.total:.0%} of "

@@ -56,6 +56,12 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
         remarks = _losses(aside, settings.max_loss, what, whole)
         if (unasked := _unasked(needed, aside)) is not None:
             return ([unasked], remarks) if whole else ([], [*remarks, f"{unasked} (Checked: {what}.)"])
+        if {"evaluate", "decide"} <= needed and (whole or _ends(files, "test", most)):
+            from tasks.rehearsal import reach
+
+            quantised = bool(section("quantize").schemes)
+            reached = reach.sentence(aside, section("evaluate"), section("decide"), quantised=quantised)
+            remarks += [reached] if reached else []
         refused, remarked = _of_choices(needed, aside, whole)
         remarks += [f"{remark} (Checked: {what}.)" for remark in remarked]
         if refused:
@@ -78,6 +84,12 @@ def _mixed(files: list[Source]) -> list[Source]:
 
 def _has_more(source: Source, most: int) -> bool:
     return next(islice(records(source), most, None), None) is not None
+
+
+def _ends(files: list[Source], split: str, most: int) -> bool:
+    """Whether the files of a split are all looked at, and to their ends; of shares nothing is known."""
+    own = [source for source in files if source.split == split]
+    return bool(own) and len(files) <= FILES and not any(_has_more(source, most) for source in own)
 
 
 def _losses(aside: Paths, limit: float, what: str, whole: bool) -> list[str]:

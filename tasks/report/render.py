@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.core import numbers
 from tasks.core.numbers import metric_name
+from tasks.decide.words import promotion
 from tasks.report.gather import RunResults
 from tasks.statistics.confusion import describe_untested
 from tasks.statistics.effect import ratio
@@ -18,6 +19,11 @@ TUNED = "merged"
 """The candidate that stands for the tuned model: what is shipped."""
 
 
+def is_whole(results: RunResults) -> bool:
+    """Whether every weight was trained."""
+    return bool(results.merge["method"] == "full")
+
+
 def display_name(results: RunResults, candidate: str) -> str:
     """A candidate as it is called on the page. `adapter` is the model as it was trained, which may have none."""
     return {
@@ -28,7 +34,7 @@ def display_name(results: RunResults, candidate: str) -> str:
         "base_documents": "base with documents",
         "base_best_prompt": "base with the best prompt",
         "merged_retrieved": "tuned with retrieved rows",
-        "adapter": "tuned (as trained)" if results.merge["method"] == "full" else "tuned (adapter)",
+        "adapter": "tuned (as trained)" if is_whole(results) else "tuned (adapter)",
         "merged": "tuned (merged)",
     }.get(candidate, candidate)
 
@@ -143,7 +149,7 @@ def verdict(results: RunResults) -> str:
     ]
     rest = [f"Not judged: {'; '.join(unjudged)}."] if unjudged else []
     if not results.decision["promote"]:
-        return " ".join([f"Not promoted: {results.decision['reason']}", *rest])
+        return " ".join([f"{promotion(results.decision).capitalize()}: {results.decision['reason']}", *rest])
     holds = "Every rule that could be judged holds" if rest else "Every rule holds"
     return " ".join([f"{holds}: the model is worth shipping.", *rest])
 
@@ -186,7 +192,7 @@ def quantising(results: RunResults) -> list[dict[str, Any]]:
 
 
 def method(results: RunResults) -> str:
-    if results.merge["method"] == "full":
+    if is_whole(results):
         return "Full fine-tuning"
     section = "align" if results.settings.get("align", {}).get("start", "train") != "train" else "train"
     rank = results.settings.get(section, {}).get("lora.r")
@@ -195,15 +201,26 @@ def method(results: RunResults) -> str:
 
 
 def base_name(results: RunResults) -> str:
+    """What a person calls the base: a model of the hub with its revision, or a folder by its own name, wherever it
+    lies; its path stands among the settings."""
     record = results.base
     if record["kind"] == "trained":
         return "a base trained from scratch" + (f" on {record['from']}" if "from" in record else "")
     if record["kind"] == "converted":
-        return str(record["from"])
+        return _folder_name(record["from"])
     if record["kind"] == "scaled":
         revision = f"@{record['revision'][:8]}" if record["revision"] else ""
-        return f"{record['from']}{revision}, with its context extended to {record['rope']['length']} tokens"
-    return f"{record['location']}@{record['revision'][:8]}" if record["kind"] == "hub" else str(record["location"])
+        name = record["from"] if revision else _folder_name(record["from"])
+        return f"{name}{revision}, with its context extended to {record['rope']['length']} tokens"
+    return (
+        f"{record['location']}@{record['revision'][:8]}"
+        if record["kind"] == "hub"
+        else _folder_name(record["location"])
+    )
+
+
+def _folder_name(location: str) -> str:
+    return re.split(r"[\\/]", location.rstrip("\\/"))[-1] or location
 
 
 def small(results: RunResults) -> dict[str, dict[str, Any]]:
@@ -218,6 +235,7 @@ def slice_names(results: RunResults) -> list[str]:
 def comparison(results: RunResults) -> dict[str, Any]:
     """What comparison.json holds."""
     return {
+        "method": results.merge["method"],
         "candidates": {
             key: {**scores["metrics"], "slices": scores["slices"].get("slice", {})}
             for key, scores in results.scores.items()

@@ -1,6 +1,7 @@
 """What a run left, as files: the page, the card and the numbers."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tasks.core.files import write_json, write_text
 from tasks.core.numbers import metric_name
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
+from tasks.decide.words import candidate_name, promotion
 from tasks.pages.document import head
 from tasks.report import classes, episodes, figures, predictions, render, watched
 from tasks.report.about import NO_LIMITS, described
@@ -40,7 +42,7 @@ def write(settings: Settings, paths: Paths) -> None:
     settings = described(settings, results)
     write_text(paths.page, page(settings, results))
     report(2)
-    reading = _render("predictions.html.jinja", autoescape=True, **predictions.context(settings, results))
+    reading = _render("predictions.html.jinja", results, autoescape=True, **predictions.context(settings, results))
     write_text(paths.predictions, reading)
     report(3)
     write_text(paths.card, card(settings, results))
@@ -79,10 +81,10 @@ def page(settings: Settings, results: RunResults) -> str:
     names, name = render.slice_names(results), metric_name(metric)
     return _render(
         "report.html.jinja",
+        results,
         autoescape=True,
         head=Markup(head(str(settings.title))),
         settings=settings,
-        results=results,
         summary=render.summary(results),
         teaching=teaching(results),
         lines=lines,
@@ -129,9 +131,9 @@ def card(settings: Settings, results: RunResults) -> str:
     """The model card: front matter that the hub understands, and Markdown."""
     return _render(
         "model_card.md.jinja",
+        results,
         autoescape=False,
         settings=settings,
-        results=results,
         summary=render.summary(results),
         teaching=teaching(results),
         slice_names=render.slice_names(results),
@@ -151,7 +153,7 @@ def card(settings: Settings, results: RunResults) -> str:
     )
 
 
-def _render(template: str, *, autoescape: bool, **values: Any) -> str:
+def _render(template: str, results: RunResults, *, autoescape: bool, **values: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=autoescape,
@@ -171,10 +173,12 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
         detectable=_detectable,
         value=_value,
         cell=_cell,
+        candidate=partial(candidate_name, whole=render.is_whole(results)),
+        promotion=promotion,
         metric_name=metric_name,
         size=_size,
     )
-    return environment.get_template(template).render(**values)
+    return environment.get_template(template).render(results=results, **values)
 
 
 def _value(value: Any) -> str:

@@ -1,20 +1,17 @@
 """The commands; see the package's docstring. `temper serve` and `temper chat` become this process."""
 
-import argparse
-import asyncio
-import os
 import signal
 import sys
-from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from tasks.core.fixed import FIXED
-from tasks.core.imports import collect_seldom
-from tasks.core.library_warnings import tell_warnings
-from tasks.core.paths import Paths
+if TYPE_CHECKING:
+    import argparse
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> "argparse.ArgumentParser":
     """The arguments of all three."""
+    import argparse
+
     from tasks.serve.gate import ROWS
 
     main = argparse.ArgumentParser(prog="temper", description="Serve models of a run, and chat with them.")
@@ -47,13 +44,16 @@ def main(arguments: list[str]) -> int:
 
     def work() -> None:
         nonlocal code
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on `guarded` takes it
         code = _act(options)
 
     names = {"check": "temper serve --check"}
     return guarded("serve", work, command=names.get(options.command, f"temper {options.command}")) or code
 
 
-def _act(options: argparse.Namespace) -> int:
+def _act(options: "argparse.Namespace") -> int:
+    from tasks.core.paths import Paths
+
     if options.command == "check":
         from tasks.serve.run import check
 
@@ -62,6 +62,9 @@ def _act(options: argparse.Namespace) -> int:
         from tasks.serve.terminal import chat
 
         return chat(options.names, options.system, options.temperature)
+    import asyncio
+    from contextlib import suppress
+
     from tasks.serve.run import Options, load_server, serve
 
     wanted = Options(options.names, options.host, options.port, options.rows, options.anyway, options.system)
@@ -89,11 +92,24 @@ def _act(options: argparse.Namespace) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def _start() -> None:
+    """What comes before the arguments are read. Imports take most of it, and Ctrl-C in one of them is a traceback: it
+    ends the process as it would one without Python, so that nothing is imported before."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    import os
+
+    from tasks.core.fixed import FIXED
+    from tasks.core.imports import collect_seldom
+    from tasks.core.library_warnings import tell_warnings
+
     if any(os.environ.get(name) != value for name, value in FIXED.items()):  # as the evaluation ran
         os.environ.update(FIXED)
         os.execv(sys.executable, [sys.executable, "-P", "-m", "tasks.serve", *sys.argv[1:]])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     collect_seldom()
     tell_warnings(sys.stderr)
+
+
+if __name__ == "__main__":
+    _start()
     sys.exit(main(sys.argv[1:]))

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
+from tasks.core.numbers import counted, enumerated
+
 SHOWN = 10
 """Classes that a sentence names."""
 
@@ -52,12 +54,17 @@ def describe_confusion(facts: dict[str, Any]) -> list[str]:
         rows = classes[first]["support"] + classes[second]["support"]
         sentences.append(f"{first} and {second} are confused most: {count} of their {rows} rows.")
     if facts["no_class"]:
-        worst = max(asked, key=lambda name: (asked[name]["no_class"], name))
-        most = asked[worst]["no_class"]
-        where = f", {most} of them in rows of {worst}" if most > 1 else ""
-        verb = "is" if facts["no_class"] == 1 else "are"
-        sentences.append(f"{facts['no_class']} of {facts['n']} answers {verb} no class at all{where}.")
+        sentences.append(_no_class(facts["no_class"], facts["n"], asked))
     return sentences
+
+
+def _no_class(count: int, n: int, asked: dict[str, Any]) -> str:
+    if count == n:
+        return f"None of the {counted(n, 'answers')} is one of the classes."
+    worst = max(asked, key=lambda name: (asked[name]["no_class"], name))
+    most = asked[worst]["no_class"]
+    where = f", most often where {worst} is right ({most} times)" if most > 1 else ""
+    return f"{count:,} of {counted(n, 'answers')} {'is' if count == 1 else 'are'} none of the classes{where}."
 
 
 def describe_never(asked: dict[str, Any]) -> list[str]:
@@ -87,4 +94,4 @@ def _listed(names: list[str]) -> str:
     """Names in a sentence, not all of many."""
     if len(names) > SHOWN:
         return f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more"
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return enumerated(names)

@@ -54,7 +54,7 @@ const COLUMNS = [
     show: (run) => (run.gain === null ? "–" : `${run.gain > 0 ? "+" : ""}${digits(run.gain)}`) },
   { key: "p", name: "p", group: "Result", number: true, lower: true, value: (run) => run.p, show: (run) => digits(run.p) },
   { key: "rows", name: "rows", group: "Result", number: true, value: (run) => run.n, show: (run) => digits(run.n) },
-  { key: "decision", name: "decision", group: "Result", value: (run) => run.verdict, show: verdict },
+  { key: "decision", name: "promotion", group: "Result", value: (run) => run.verdict, show: verdict },
   { key: "stage", name: "stage", group: "Result", value: (run) => run.stages.join(", ") || null,
     show: (run) => run.stages.join(", ") || "–" },
   { key: "training", name: "training time", group: "Price", number: true, lower: true, value: (run) => run.training,

@@ -100,7 +100,7 @@ function rowsSection(first, second) {
   search.type = "search";
   search.value = rowState.search;
   search.addEventListener("input", () => { rowState.search = search.value; drawRows(list, count, all, names); });
-  const whose = choice("whose", "answers of", candidates.map((name) => [name, name]), candidate, (value) => {
+  const whose = choice("whose", "answers of", candidates.map((name) => [name, data.candidate_names[name] || name]), candidate, (value) => {
     rowState.candidate = value;
     drawDifference();
     document.getElementById("whose").focus();

@@ -18,11 +18,11 @@ function filterForm() {
   search.placeholder = "r>8 method=lora";
   search.setAttribute("aria-describedby", "help");
   search.addEventListener("input", () => { state.search = search.value; draw(); });
-  const decisions = [["", "all"], ["true", "promoted"], ["false", "not promoted"], ["null", "none"]];
+  const decisions = [["", "all"], ["true", "allowed"], ["false", "refused"], ["null", "none"]];
   const help = element("span", "note", "words, or r>8, method=lora, score>=0.5");
   help.id = "help";
   form.append(element("label", "", "search ", search),
-    choice("decision", "decision", decisions, state.decision, (value) => { state.decision = value; draw(); }), help);
+    choice("decision", "promotion", decisions, state.decision, (value) => { state.decision = value; draw(); }), help);
   form.addEventListener("submit", (event) => event.preventDefault());
 }
 

@@ -46,9 +46,11 @@ class Kind:
     """Names of its scores where it has several."""
     classes: Literal["", "one", "several"] = ""
     """Whether answers are classes, one each or any number, whose scores are no means over rows."""
+    graded: bool = False
+    """Whether a row can score something between right and wrong."""
 
 
-def compare(about: str, function: Callable[[str, str], float], *, whole: bool = False) -> Kind:
+def compare(about: str, function: Callable[[str, str], float], *, whole: bool = False, graded: bool = False) -> Kind:
     """A metric that compares the output with the reference, and asks nothing else.
 
     `whole`: it asks whether both are the same, so that where the reference calls tools, the calls are compared.
@@ -59,7 +61,7 @@ def compare(about: str, function: Callable[[str, str], float], *, whole: bool = 
             return float(row["calls_right"])
         return function(output, reference)
 
-    return Kind(about, lambda metric, scoring: score)
+    return Kind(about, lambda metric, scoring: score, graded=graded)
 
 
 def scorer(metric: "Metric", scoring: Path) -> Score:
@@ -125,12 +127,14 @@ METRICS = {
     ),
     "regex": Kind("`pattern` is found in the answer", _regex, ("pattern",), _compiles),
     "contains": compare("the answer contains the reference", text.contains),
-    "f1": compare("words shared with the reference: harmonic mean of precision and recall", text.f1),
-    "rouge1": compare("words shared with the reference (ROUGE-1)", partial(text.rouge, "rouge1")),
-    "rouge2": compare("word pairs shared with the reference (ROUGE-2)", partial(text.rouge, "rouge2")),
-    "rougeL": compare("longest word sequence shared with the reference (ROUGE-L)", partial(text.rouge, "rougeL")),
-    "bleu": compare("BLEU of each answer", text.bleu),
-    "chrf": compare("chrF of each answer: character n-grams", text.chrf),
+    "f1": compare("words shared with the reference: harmonic mean of precision and recall", text.f1, graded=True),
+    "rouge1": compare("words shared with the reference (ROUGE-1)", partial(text.rouge, "rouge1"), graded=True),
+    "rouge2": compare("word pairs shared with the reference (ROUGE-2)", partial(text.rouge, "rouge2"), graded=True),
+    "rougeL": compare(
+        "longest word sequence shared with the reference (ROUGE-L)", partial(text.rouge, "rougeL"), graded=True
+    ),
+    "bleu": compare("BLEU of each answer", text.bleu, graded=True),
+    "chrf": compare("chrF of each answer: character n-grams", text.chrf, graded=True),
     "json_valid": compare("the answer is valid JSON", structure.valid),
     "json_equal": compare("the answer is the same JSON value as the reference", structure.equal, whole=True),
     "tool_calls": Kind(
@@ -153,12 +157,14 @@ METRICS = {
         "how high the right documents rank among all documents of the test split: nDCG@10, MRR@10, and recall at "
         "1, 5 and 10",
         asks="rank",
+        graded=True,
         scores=("ndcg_at_10", "mrr_at_10", "recall_at_1", "recall_at_5", "recall_at_10"),
     ),
     "perplexity": Kind(
         "perplexity of the reference, exp(loss in nats per token): 1 is best, lower is better; two models are "
         "compared by their ratio",
         asks="loss",
+        graded=True,
         lower_is_better=True,
     ),
     "code": Kind(
@@ -170,6 +176,7 @@ METRICS = {
         lambda metric, scoring: custom.function(str(metric.function), scoring),
         ("function",),
         look=lambda metric, scoring: custom.check(str(metric.function), scoring),
+        graded=True,
     ),
 }
 """Metrics in the order in which they are listed."""

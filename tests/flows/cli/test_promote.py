@@ -111,9 +111,9 @@ def test_compare_without_names_tells_all_runs(runs: tuple[str, str]) -> None:
     assert all(len(line) <= 80 for line in lines)
     later, changed, earlier = lines[1:4]
     assert later.startswith("8 of 20") and runs[1][:8] in later
-    assert "0.400 (0.000-1.000)" in later and later.endswith("not promoted")
+    assert "0.400 (0.000-1.000)" in later and later.endswith("refused")
     assert changed == "  train.learning_rate 0.1 -> 0.2"
-    assert runs[0][:8] in earlier and "0.600" in earlier and earlier.endswith("promoted") and "not" not in earlier
+    assert runs[0][:8] in earlier and "0.600" in earlier and earlier.endswith("allowed")
     page = Path("data/report/runs.html").read_text()
     content = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
     assert [run["commit"] for run in content["runs"]] == [runs[1], runs[0]]
@@ -138,7 +138,7 @@ def test_compare_tells_parameters_outputs_scores_and_rows(runs: tuple[str, str])
     assert "train.learning_rate 0.1 -> 0.2" in output
     assert "data/evaluation/merged changed" in output and "data/evaluation/base changed" not in output
     assert "merged exact match 0.6 -> 0.4" in output
-    assert "not promoted: merged has 8." in output
+    assert "promotion refused: merged has 8." in output
     assert "20 in both" in output and "4 answers differ" in output
     assert "exact match: -0.2" in output and "0 rows higher, 4 lower, 16 level" in output
     assert output.count("    second ") == 2
@@ -165,6 +165,11 @@ def test_a_run_that_its_rules_refuse_is_not_promoted(runs: tuple[str, str]) -> N
     with pytest.raises(CheckFailed, match="cannot be promoted: merged has 8"):
         register("HEAD", "production")
     assert call("git", "tag") == ""
+    code, output = temper("history")
+    assert code == 0 and output.startswith(
+        "No model has been promoted yet. The rules refuse it for the last commit: merged"
+    )
+    assert "temper promote --against-the-rules" in output
     with pytest.raises(MachineError, match="git has no revision"):
         register("nothing", "production")
 

@@ -1,11 +1,29 @@
 """The lines of `temper serve` and `temper chat`: what is started for each, and what is refused before."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from flows.cli import serve
 from flows.cli.main import main
+from tests.flows.project import ROOT
+
+SLOW = """
+import sys, time
+
+class Slow:
+    def find_spec(name, path=None, target=None):
+        if name == {module!r}:
+            print("importing", flush=True)
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow)
+"""
+"""A `sitecustomize` under which the import of one module takes a minute."""
 
 
 @pytest.fixture
@@ -42,9 +60,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
         ("chat adapter --page", "serve adapter --port 0"),
     ],
 )
-def test_what_is_started(started: list[tuple[str, ...]], line: str, words: str) -> None:
+def test_what_is_started(
+    started: list[tuple[str, ...]], line: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(line.split()) == 0
     assert started == [tuple(words.split())]
+    names = [word for word in words.split()[1:3] if word in ("merged", "base", "french", "adapter")] or ["merged"]
+    loading = f"Loading {', '.join(names)}, which takes some seconds.\n"
+    assert capsys.readouterr().err == ("" if "--check" in line else loading), "before seconds of silence"
 
 
 @pytest.mark.parametrize(
@@ -70,3 +93,18 @@ def test_outside_of_a_project(
     for command in ("serve", "chat"):
         assert main([command]) == 1
         assert capsys.readouterr().err.startswith(f"temper {command}: no dvc.yaml and no params.yaml here")
+
+
+@pytest.mark.parametrize("module", ["tasks.core.fixed", "tasks.serve.gate", "tasks.serve.terminal"])
+def test_ctrl_c_while_libraries_load_ends_it_without_a_word(module: str, tmp_path: Path) -> None:
+    """Killed by the signal, of which a shell makes 130."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW.format(module=module))
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    command = [sys.executable, "-P", "-m", "tasks.serve", "chat"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout and process.stderr
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == -signal.SIGINT
+        assert process.stderr.read() == ""

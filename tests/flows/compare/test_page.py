@@ -94,7 +94,8 @@ def test_a_header_sorts_both_ways_and_then_as_it_was(page: Page) -> None:
 @pytest.mark.parametrize(
     ("words", "count"),
     [("r>4", 2), ("r>4 score<0.7", 1), ("train.lora.r=16", 1), ("method!=lora", 1), ("SMALL", 1), ("onerror", 1),
-     ("score>=0.6", 2), ("r>x", 0), ("nothing", 0), ("promoted", 3), ("gain_over_base>0.4", 2), ("", 3)],
+     ("score>=0.6", 2), ("r>x", 0), ("nothing", 0), ("refused", 1),
+     ("promotion=allowed", 2), ("gain_over_base>0.4", 2), ("", 3)],
 )  # fmt: skip
 def test_the_search_takes_words_and_comparisons(page: Page, words: str, count: int) -> None:
     tab = opened(page)
@@ -157,7 +158,7 @@ def test_charts_follow_the_search_and_pin(page: Page) -> None:
     assert heights == sorted(heights), "8, 6 and 2 of ten: the best is highest"
     tab.locator("#scatter circle").first.click()
     assert tab.locator(".chosen").count() == 2 and tab.locator(".pin:checked").count() == 1
-    tab.select_option("#across", label="decision")
+    tab.select_option("#across", label="promotion")
     tab.fill("#search", "r>4")
     tab.locator("#scatter circle").nth(2).wait_for(state="detached")
 
@@ -166,7 +167,7 @@ def test_long_sentences_fold_and_bases_and_history_stand_there(page: Page) -> No
     tab = opened(page)
     last = tab.locator("#table tbody tr").last
     assert "too little" not in last.inner_text()
-    last.locator("summary", has_text="not promoted: gain over base").click()
+    last.locator("summary", has_text="refused: gain over base").click()
     assert "too little" in last.inner_text()
     heads = tab.locator("#boards tbody th strong").all_inner_texts()
     assert heads == ["b/other", "a/large", "a/small"], "best first"

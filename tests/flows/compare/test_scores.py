@@ -20,7 +20,7 @@ def test_tasks_are_all_rows_slices_and_benchmarks() -> None:
         Key("base", "arc", "acc"): scores[Key("base", "arc", "acc")],
     }
     assert scores[Key("base", "arc", "acc")].value == 1 and math.isnan(scores[Key("base", "arc", "acc")].low)
-    assert str(Key("base_system", "slice: a_b", "exact_match")) == "base_system slice: a_b, exact match"
+    assert Key("adapter", "slice: a_b", "exact_match").column({"adapter": "tuned"}) == "tuned slice: a_b, exact match"
 
 
 @pytest.mark.parametrize(

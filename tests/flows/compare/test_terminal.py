@@ -1,9 +1,12 @@
 """Runs in a terminal: 80 columns whatever their names hold, and nothing that a terminal would obey."""
 
+import pytest
 from rich.cells import cell_len
 
+from flows.compare import page as pages
 from flows.compare.leaderboard import Entry, Leaderboard
 from flows.compare.production import Promotion
+from flows.compare.scores import Key, Score
 from flows.compare.terminal import SHOWN, board_lines, history_lines, run_lines
 from tests.flows.compare import made
 
@@ -14,9 +17,9 @@ def test_a_run_is_two_lines_of_80_columns() -> None:
     runs[2].decision, runs[2].changed = {}, []
     lines = list(run_lines(runs))
     assert len(lines) == 6 and all(cell_len(line) <= 80 and "\x1b" not in line for line in lines)
-    assert lines[0].split() == ["run", "commit", "exact", "match", "gain", "decision"]
-    assert lines[1].endswith("not promoted: gai…") and "0.200 (0.100-0.300)" in lines[1]
-    assert lines[3].startswith("run-2") and lines[3].endswith("promoted") and "+0.8" in lines[3]
+    assert lines[0].split() == ["run", "commit", "exact", "match", "gain", "promotion"]
+    assert lines[1].endswith("refused: gain ove…") and "0.200 (0.100-0.300)" in lines[1]
+    assert lines[3].startswith("run-2") and lines[3].endswith("allowed") and "+0.8" in lines[3]
     assert lines[4].startswith("  train.learning_rate 0.1 -> 0.2; xxx") and lines[4].endswith("…")
     assert lines[5].split() == ["run-3", "00000000", "-", "-", "none"]
     assert list(run_lines(runs * SHOWN))[-1] == f"{2 * SHOWN} older runs are only on the page."
@@ -40,3 +43,19 @@ def test_a_long_task_gives_way_to_its_metric() -> None:
     board = Leaderboard([("", "f1"), ("slice: new_combination", "exact_match")], [Entry("a/base", "run", {})])
     names = [line.rstrip(" -") for line in board_lines(board)][2:4]
     assert names == ["  F1", "  slice: new combinat… exact match"]
+
+
+@pytest.mark.parametrize(
+    ("whole", "name"), [((False, False), "adapter"), ((True, True), "tuned"), ((True, False), "adapter or tuned")]
+)
+def test_what_was_trained_goes_by_what_it_is(
+    whole: tuple[bool, bool], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "promotions", list)
+    runs = [made.run(number, right=5) for number in (1, 2)]
+    for one, full in zip(runs, whole, strict=True):
+        one.whole = full
+        one.scores |= {Key("adapter", "", "exact_match"): Score(0.5)}
+    data = pages.page_data(runs, rows=False)
+    assert f"{name} exact match" in [score["name"] for score in data["scores"]]
+    assert data["candidate_names"].get("adapter", "adapter") == name

@@ -114,7 +114,7 @@ def test_one_commit_that_cannot_be_read_does_not_hide_the_others(commit: Commit)
     commit(params="a: 2\n", lock=LOCK + "##\n", decision=json.dumps(DECISION))
     bad: Any
     newest, bad, oldest = runs()
-    assert newest.verdict == "promoted"
+    assert newest.verdict == "allowed"
     assert newest.changed[0].startswith("params.yaml at ")  # of the commit before
     assert "too large" in bad.changed[0]
     assert oldest.changed == []

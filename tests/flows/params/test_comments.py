@@ -1,11 +1,14 @@
 """Comments of params.yaml stay above what they are about, whatever comes, goes or changes before them."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from flows.params.comments import editable
-from flows.params.model import change, save
+from flows.params.defaults import own_settings
+from flows.params.model import change, explain_keys, save
+from tasks.core.settings import read
 from tests.flows.project import ROOT
 
 TEXT = """\
@@ -101,3 +104,20 @@ def test_each_line_of_the_files_that_come_along_stays(path: Path, tmp_path: Path
     copy.write_text(path.read_text())
     change(["own_section.key=1"], path=copy, verify=lambda aside: None)
     assert copy.read_text().replace("own_section:\n  key: 1\n", "").split() == path.read_text().split()
+
+
+@pytest.mark.parametrize("recipe", [None, *sorted((ROOT / "recipes/tasks").glob("*.yaml"))], ids=str)
+def test_every_key_of_a_new_project_has_a_comment(recipe: Path | None, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text())
+    if recipe:
+        change([], recipe, path=path, verify=lambda aside: None)
+    before = read(path)
+    explain_keys(path)
+    lines = path.read_text().splitlines()
+    bare = [line for above, line in zip(["", *lines], lines, strict=False) if "#" not in line and "#" not in above]
+    assert [line for line in bare if line.strip()] in ([], ["  metrics:"]), "whose items have theirs"
+    assert not own_settings(read(path), before) and not own_settings(before, read(path))
+    if recipe and "epochs" in recipe.read_text():
+        about = "passes over the training rows, instead of `steps`"
+        assert re.search(rf"^  epochs: [123]\.0                  # {about}$", path.read_text(), re.MULTILINE)

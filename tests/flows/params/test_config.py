@@ -57,7 +57,7 @@ def test_a_recipe_gives_the_same_settings_whatever_was_set_before(
     change([], recipe, path=params)
     assert sorted(differences(params)) == sorted(fresh)
     check(params)
-    lost = [line for line in parameters(read(ROOT / "params.yaml"), read(params)) if line.endswith("(gone)")]
+    lost = [line for line in parameters(read(ROOT / "params.yaml"), read(params)) if line.endswith("(not set)")]
     assert not lost, "dvc.yaml names keys of params.yaml, which then have to be there"
 
 
@@ -116,7 +116,7 @@ def test_reset_puts_keys_back_and_keeps_comments(params: Path) -> None:
 def test_a_section_that_loses_its_keys_keeps_its_comment(params: Path) -> None:
     text = params.read_text().replace("\n  lora:", "\n  arguments:                   # of trl\n    seed: 3\n  lora:", 1)
     params.write_text(text)
-    assert reset_file(("train.arguments",), params) == ["train.arguments.seed 3 -> (gone)"]
+    assert reset_file(("train.arguments",), params) == ["train.arguments.seed 3 -> (not set)"]
     (line,) = [line for line in params.read_text().splitlines() if line.startswith("  arguments:")][:1]
     assert line.split() == ["arguments:", "{}", "#", "of", "trl"]
 
@@ -144,9 +144,36 @@ def test_undo_goes_back_and_forth(params: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_what_is_reset_must_be_a_key(params: Path) -> None:
-    for key in ("train.stepps", "nothing", "train.steps.more"):
+    for key in ("train.stepps", "nothing", "nothing.more"):
         with pytest.raises(SettingsError, match=f"{key}: there is no such key"):
             reset_file((key,), params)
+
+
+def test_a_key_that_its_default_does_not_have_is_taken_out(params: Path) -> None:
+    change(
+        ["quantize.limits={nf4: 2, int8: 1}", "judge.teacher={kind: openai, base_url: 'http://x', model: m}"],
+        path=params,
+    )
+    assert reset_file(("quantize.limits.nf4",), params) == ["quantize.limits.nf4 2.0 -> (not set)"]
+    assert read(params)["quantize"]["limits"] == {"int8": 1}
+    with pytest.raises(
+        SettingsError, match=r"judge\.teacher\.modl: it is not set here, and judge\.teacher is null by def"
+    ):
+        reset_file(("judge.teacher.modl",), params)
+    with pytest.raises(
+        SettingsError, match=r"train\.steps\.more: it is not set here, and train\.steps is 240 by default"
+    ):
+        reset_file(("train.steps.more",), params)
+    change(["train.epochs=3", "train.steps=null"], path=params)
+    with pytest.raises(
+        SettingsError, match=r"set one of them\. What depends on it can be reset as well: temper config reset train$"
+    ):
+        reset_file(("train.epochs",), params)
+    assert reset_file(("train.epochs", "train.steps"), params) == [
+        "train.steps null -> 240",
+        "train.epochs 3.0 -> null",
+    ]
+    assert reset_file(("train.epochs",), params) == []
 
 
 def test_defaults_are_every_key(params: Path) -> None:

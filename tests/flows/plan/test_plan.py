@@ -79,6 +79,26 @@ def test_stages_of_queues_are_named_with_whether_a_worker_is_there() -> None:
     assert as_json([*alone, others[0]]) == [shown, {"stage": "merge", "verdict": "run", "reasons": ()}]
 
 
+def test_a_reason_that_stages_in_a_row_share_is_said_once() -> None:
+    never = ("it has not run yet",)
+    planned = [
+        *(Step("base", "run", never), Step("clean", "restored", never), Step("train", "run", ("x", "y"))),
+        *(Step("merge", "unchanged", ()), Step("report", "unchanged", ()), Step("judge", "run", never)),
+    ]
+    assert as_text(planned).splitlines() == [
+        "base    would run",
+        "clean   would be restored",
+        "          each of these 2: it has not run yet",
+        "train   would run",
+        "          x",
+        "          y",
+        "merge   unchanged",
+        "report  unchanged",
+        "judge   would run",
+        "          it has not run yet",
+    ]
+
+
 def test_for_programs(toy: Toy) -> None:
     Path("code/trainer.py").write_text("x = 2\n")
     planned = json.loads(toy.temper("plan", "--json").communicate()[0])

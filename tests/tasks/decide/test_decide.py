@@ -48,7 +48,13 @@ def replaced(paths: Paths, candidate: str, scored: dict[str, list[float]]) -> No
 
 def test_a_good_run_is_promoted(run: Paths) -> None:
     decision = tiny.decided(run)
-    assert decision["promote"] is True and failed(decision) == []
+    assert decision["promote"] is True and failed(decision) == [] and decision["rows_needed"] == ""
+    assert (
+        decision["reason"].startswith("merged against base: +0.55 in ") and "base_few_shot: +0.45" in decision["reason"]
+    )
+    gates = decision["rules"]["gates"]["says"]
+    for gate in ("every row is accounted for", "no row with an error", "the base's words", "unlike the base"):
+        assert gate in gates
     assert (decision["candidate"], decision["metric"], decision["value"]) == ("merged", "exact_match", 0.75)
     assert decision["gain"] == 0.55
     assert decision["p"] < 1e-5
@@ -90,7 +96,9 @@ def test_what_was_free_must_be_beaten_in_each_way(run: Paths) -> None:
 def test_a_gain_that_is_sure_but_small(run: Paths) -> None:
     decision = tiny.decided(run, gain=0.5)
     assert failed(decision) == ["gain over base_few_shot"], "0.45 there, 0.55 over base"
-    assert decision["rules"]["gain over base_few_shot"]["says"].endswith("with p below 0.05, 0.05 more")
+    assert decision["rules"]["gain over base_few_shot"]["says"].endswith(
+        "with p below 0.05; the gain is 0.05 too small"
+    )
 
 
 @pytest.mark.parametrize(("right", "limit", "rules"), [(29, 0.05, []), (27, 0.05, ["quantised_loss"]), (0, None, [])])
@@ -365,7 +373,9 @@ def test_rows_that_do_not_differ_say_how_little_they_show(run: Paths) -> None:
     """By hand: 1 - 0.05 ** (1 / 40) of all rows, and the first n whose sum over all outcomes finds 4 of 5 times."""
     for candidate in ("base", "base_system", "base_few_shot", "adapter", "merged", "nf4"):
         replaced(run, candidate, hits(8))
-    says = tiny.decided(run)["rules"]["gain over base"]["says"]
+    decision = tiny.decided(run)
+    says = decision["rows_needed"]
+    assert decision["reason"].count(says) == 1 and decision["reason"].endswith(f"{says}.")
     assert "not one of 40 rows differs, so at most 7.2 % of all rows do (95 % certain)" in says
     assert "a difference of 0.05 would take 236 rows if 7.2 % of them differed" in says
     assert "0.0000 or more" not in says
@@ -373,9 +383,36 @@ def test_rows_that_do_not_differ_say_how_little_they_show(run: Paths) -> None:
 
 def test_few_rows_that_differ_say_what_they_show(run: Paths) -> None:
     replaced(run, "merged", hits(10))
-    says = tiny.decided(run)["rules"]["gain over base"]["says"]
+    says = tiny.decided(run)["rows_needed"]
+    assert says.startswith("against base_few_shot, "), "where the gain is smallest"
+    says = tiny.decided(replaced_free(run))["rows_needed"]
     assert "40 rows show a difference of 0.1905 or more" in says
     assert "would take 157 if 5.0 % of them differ (2 of 40 do)" in says
+
+
+def replaced_free(run: Paths) -> Paths:
+    """The base answers alike, however it is asked."""
+    for candidate in ("base_system", "base_few_shot"):
+        replaced(run, candidate, hits(8))
+    return run
+
+
+def test_a_gain_over_three_bases_that_answer_alike_is_said_once_with_what_fails(run: Paths) -> None:
+    replaced(replaced_free(run), "merged", hits(8))
+    decision = tiny.decided(run, quantised_loss=None)
+    assert failed(decision) == ["gain over base", "gain over base_few_shot", "gain over base_system"]
+    reason = decision["reason"]
+    assert reason.startswith("merged against base, base_system and base_few_shot: +0 in exact match (95 % interval ")
+    assert "; wanted: more than 0 with p below 0.05; both fail; not one of 40 rows differs" in reason
+    assert [reason.count(part) for part in ("wanted", "interval", "would take")] == [1, 1, 1]
+    replaced(run, "merged", hits(10))
+    reason = tiny.decided(run, quantised_loss=None)["reason"]
+    assert "; wanted: more than 0 with p below 0.05; only p fails: the gain may be chance; 40 rows show" in reason
+    assert "at least" not in reason
+    replaced(run, "base", hits(2))
+    reason = tiny.decided(run, quantised_loss=None, gain=0.1)["reason"]
+    assert reason.startswith("merged against base_system and base_few_shot: +0.05 in "), "0.2 over the base hold"
+    assert "; wanted: at least 0.1 with p below 0.05; both fail; 40 rows show" in reason
 
 
 def test_scores_that_differ_by_nothing_but_losses(run: Paths) -> None:

@@ -144,6 +144,14 @@ def test_the_first_rows_are_said_to_be_the_first(workdir: Path, capsys: pytest.C
         (["rows.jsonl", "--shape", "parquet"], "--shape parquet: no such format; choose one of auto, messages"),
         (["rows.jsonl", "--column", "colour=a"], "--column colour=a: write ROLE=NAME"),
         (["rows.jsonl", "--column", "label=a"], "masked, ignored. A row's class is its answer."),
+        (
+            ["rows.jsonl", "--column", "question=a,answer=a"],
+            "--column: columns.question and columns.answer both name a; ",
+        ),
+        (
+            ["rows.jsonl", "--column", "question=a", "--column", "question=b"],
+            "question=b: question is a already; name it",
+        ),
         (["rows.jsonl", "--page", "."], "--page .: a folder; name a file"),
         (["rows.jsonl", "--rows", "-3"], "a whole number of rows, at least 1"),
     ],

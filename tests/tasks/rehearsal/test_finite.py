@@ -81,6 +81,25 @@ def test_file_and_tensor_are_named(project: Path, file: str, sections: dict[str,
         assert said() == ([], []), "what no setting names is not read"
 
 
+def test_matrices_of_the_base_that_are_all_zero(project: Path) -> None:
+    file = project / "model/model.safetensors"
+    whole = load_file(file)
+    layers = [name for name in whole if name.endswith("q_proj.weight")]
+    assert len(layers) > 1
+    for name in layers[:-1]:
+        whole[name].zero_()
+    save_file(whole, file, {"format": "pt"})
+    assert said() == ([], []), "one of the layers has numbers"
+    whole[layers[-1]].fill_(-0.0)
+    save_file(whole, file, {"format": "pt"})
+    zero = "every number of model.layers.*.self_attn.q_proj.weight is 0; restore the files, or make them again."
+    assert said() == ([f"model: {zero}"], [])
+    assert said(most=file.stat().st_size // 2)[0] == [], "the rest may have some"
+    save_file({name: torch.zeros_like(one) for name, one in whole.items()}, file, {"format": "pt"})
+    (error,) = said()[0]
+    assert error.startswith("model: every number of ") and error.count(".weight") == 3
+
+
 def test_of_a_model_beyond_the_limit_a_part_is_read_and_that_is_said(project: Path) -> None:
     spoil(project / "model/model.safetensors")
     errors, (remark,) = said(most=4096)
@@ -115,6 +134,13 @@ def test_every_type_in_pieces(kind: str, tmp_path: Path, monkeypatch: pytest.Mon
     )
     extent = check_stored(tmp_path, 2**20)
     assert extent.read == extent.total == numbers.numel() * dtype.itemsize
+    assert extent.zero == ()
+    few = torch.zeros((7, 29), dtype=torch.float64)
+    save_file({"zero": few.to(dtype)}, tmp_path / "a.safetensors")
+    assert check_stored(tmp_path, 2**20).zero == ("zero",)
+    few[-1, -2:] = torch.tensor([1.0, -1.0])
+    save_file({"zero": few.to(dtype)}, tmp_path / "a.safetensors")
+    assert check_stored(tmp_path, 2**20).zero == (), "whose sum is 0"
     wrong = numbers.double()
     wrong[-1, -1] = torch.nan
     save_file({"large": wrong.to(dtype)}, tmp_path / "a.safetensors")

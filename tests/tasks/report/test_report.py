@@ -89,6 +89,11 @@ def test_a_model_that_was_tuned_whole_is_not_called_an_adapter(project: Paths) -
     assert display_name(gather(project), "adapter") == "tuned (adapter)"
     write_json(project.merged / "merge.json", {**tiny.read(project.merged / "merge.json"), "method": "full"})
     assert display_name(gather(project), "adapter") == "tuned (as trained)"
+    run(Settings(), project)
+    card = (project.report / "model_card.md").read_text()
+    assert "<code>tuned</code>" in page(project) and "<code>adapter</code>" not in page(project)
+    assert "| tuned |" in card and "| adapter |" not in card and "`tuned` is the model as it was trained" in card
+    assert tiny.read(project.report / "comparison.json")["method"] == "full"
 
 
 def test_facts_of_the_training_stand_in_the_words_of_the_field(project: Paths) -> None:
@@ -99,13 +104,16 @@ def test_facts_of_the_training_stand_in_the_words_of_the_field(project: Paths) -
         assert f"<div><b>{text}</b><span>{label}</span></div>" in page(project)
 
 
-def test_a_gain_within_chance_is_called_so(project: Paths) -> None:
+def test_a_gain_within_chance_is_called_so(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(project.evaluation("base_few_shot"))
     evaluation(project, "base_few_shot", 6)
     tiny.decided(project)
     run(Settings(), project)
-    assert "Not promoted: merged against base_few_shot: +0.125 " in page(project)
-    assert "8 rows show a difference of" in page(project)
+    assert "Promotion refused: merged against base_few_shot: +0.125 " in page(project)
+    assert page(project).count("8 rows show a difference of") == 1, "at the head"
+    monkeypatch.chdir(project.root)
+    first, *_, last = str(sentence()).splitlines()
+    assert first == "Decision: promotion refused" and last.startswith("  8 rows show a difference of ")
 
 
 def test_ledger_adds_up_or_says_that_it_does_not(project: Paths) -> None:
@@ -191,6 +199,15 @@ def test_own_data_no_quantising_no_validation(project: Paths) -> None:
     assert "org/model@cccccccc" in page(project)
     assert "base_model: org/model" in (project.report / "model_card.md").read_text()
     assert "Quantising" not in page(project)
+
+
+@pytest.mark.parametrize("place", ["../shared/data/models/smol-hf", "models/smol-hf/", "/data/smol-hf"])
+def test_a_base_folder_goes_by_its_own_name(project: Paths, place: str) -> None:
+    record = tiny.read(project.base / "base.json")
+    write_json(project.base / "base.json", {**record, "kind": "folder", "location": place})
+    run(Settings(), project)
+    assert "fine-tuning (rank 4) of smol-hf on 20 rows" in page(project)
+    assert "| base | smol-hf (folder) |" in (project.report / "model_card.md").read_text()
 
 
 def test_unfinished_run(project: Paths) -> None:

@@ -38,11 +38,13 @@ def test_sentences_say_what_a_mean_hides() -> None:
     assert describe_confusion(confusion(truth, answers)) == [
         "1 of 4 classes is at 0.00: d.",
         "b and c are confused most: 5 of their 9 rows.",
-        "2 of 16 answers are no class at all.",
+        "2 of 16 answers are none of the classes.",
     ]
     assert describe_confusion(confusion(["a", "b"], ["a", "b"])) == []
     nothing = confusion(["a", "b", "b", "b"], ["a", "b", None, None])
-    assert describe_confusion(nothing) == ["2 of 4 answers are no class at all, 2 of them in rows of b."]
+    assert describe_confusion(nothing) == [
+        "2 of 4 answers are none of the classes, most often where b is right (2 times)."
+    ]
 
 
 def answered(truth: np.ndarray, classes: int, right: float, draw: np.random.Generator) -> np.ndarray:
