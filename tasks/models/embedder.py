@@ -71,7 +71,8 @@ class Embedder:
         others = [name for name, on in values.items() if name.startswith("pooling_mode_") and on]
         if len(modes) != 1 or len(others) > 1 or values.get("include_prompt") is False:
             raise ModelError(
-                f"{file}: temper supports only one of {', '.join(MODES)}, over all tokens; choose another model."
+                f"{file}: temper pools by exactly one of {', '.join(MODES)}, and over all tokens (include_prompt); "
+                "choose another model."
             )
         prompts = _optional(folder / PROMPTS).get("prompts") or {}
         length = _optional(folder / SIZES).get("max_seq_length")
@@ -130,8 +131,8 @@ class Embedder:
         missing = sorted(report["missing_keys"])
         if wrong := [name for name in missing if not name.startswith(POOLER)]:
             raise ModelError(
-                f"{folder}: {len(wrong)} weights are missing, such as {wrong[0]}; they would be random: restore the "
-                "files of the model."
+                f"{folder}: {len(wrong)} weights are missing, such as {wrong[0]}, and would get random values; "
+                "restore the files of the model."
             )
         with torch.no_grad():
             for name in missing:
@@ -175,7 +176,7 @@ def check_kind(config: Any, location: str) -> None:
     if getattr(config, "is_encoder_decoder", False):
         why = "an encoder-decoder"
     elif config.get_text_config() is not config:
-        why = "a model of more than text"
+        why = "a multimodal model"
     elif config.model_type not in KNOWN:
         why = f"a model of the type {config.model_type!r}, which transformers cannot load without its head"
     else:

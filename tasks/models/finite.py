@@ -40,7 +40,7 @@ def check_stored(folder: Path, most: int) -> Reading:
         size = min(tensor.size, size + -size % tensor.dtype.itemsize)
         if not _finite(tensor, size, space):
             raise ModelError(
-                f"{tensor.file}: the tensor {name} has numbers that are NaN or infinite; restore the file, or make it "
+                f"{tensor.file}: the tensor {name} contains NaN or infinite values; restore the file, or create it "
                 "again."
             )
         read += size

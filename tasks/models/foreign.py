@@ -50,7 +50,7 @@ def foreign(path: Path, remedy: str = "restore the file", what: str = "it cannot
     except TemperError:
         raise
     except MemoryError:
-        raise ModelError(f"{path}: it needs more memory than there is; {remedy}.") from None
+        raise ModelError(f"{path}: it needs more memory than this machine has; {remedy}.") from None
     except BaseException as error:
         if (
             not is_fault(error)
@@ -77,7 +77,7 @@ def check_sizes(folder: Path, tensors: Mapping[str, Shaped]) -> None:
     numbers = PACKED * max((prod(tensor.shape) for tensor in tensors.values()), default=0)
     nested = [value for value in config.values() if isinstance(value, dict)]
     for values in (config, *nested):
-        for keys, most, what in ((WIDTHS, numbers, "the largest has fewer numbers"), (DEPTHS, len(tensors), "")):
+        for keys, most, what in ((WIDTHS, numbers, "the largest has fewer values"), (DEPTHS, len(tensors), "")):
             for key in keys:
                 size = values.get(key)
                 if size is None or isinstance(size, list):  # a list: one for each layer
@@ -86,6 +86,6 @@ def check_sizes(folder: Path, tensors: Mapping[str, Shaped]) -> None:
                     raise ModelError(f"{folder / CONFIG}: {key} = {size!r} is not a valid size; restore the file.")
                 if size > most:
                     raise ModelError(
-                        f"{folder / CONFIG}: {key} = {size}, and there are {len(tensors)} tensors beside it"
+                        f"{folder / CONFIG}: {key} = {size}, but there are only {len(tensors)} tensors beside it"
                         f"{', of which ' + what if what else ''}; restore the file."
                     )

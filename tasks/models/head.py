@@ -42,7 +42,7 @@ def check_family(config: Any, location: str) -> None:
         )
     if config.get_text_config() is not config:
         raise ModelError(
-            f"{location}: a classifier needs a text-only model, but this one has other parts; choose another base, or "
+            f"{location}: a classifier needs a text-only model, but this one is multimodal; choose another base, or "
             "set train.objective to rows."
         )
 
@@ -104,7 +104,7 @@ class Head:
         )
         if missing := sorted(name for name in report["missing_keys"] if not name.startswith(f"{LAYER}.")):
             raise ModelError(
-                f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; they would be random: "
+                f"{folder}: {len(missing)} weights are missing, such as {missing[0]}, and would get random values; "
                 "restore the files of the model."
             )
         with torch.no_grad():

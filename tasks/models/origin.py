@@ -31,11 +31,11 @@ def check_origin(folder: Path, location: str, base: Path, names: Collection[str]
     name = str(config.get("base_model_name_or_path") or UNNAMED)
     if name in names or name == location or _same_model(name, base):
         return
-    named = "names no base" if name == UNNAMED else f"was trained on {name}"
+    named = "names no base" if name == UNNAMED else f"names {name} as its base"
     raise ModelError(
-        f"{folder}: the adapter {named} by its adapter_config.json, has no training.json, and the base is {location}. "
-        f"If that is the same model, {remedy.format(name=name, location=location)}; otherwise put the adapter's own "
-        "base there."
+        f"{folder}: adapter_config.json {named}, the base is {location}, and no training.json has a hash to compare. "
+        f"If that is the same model, {remedy.format(name=name, location=location)}; otherwise use the adapter's own "
+        "base."
     )
 
 

@@ -72,8 +72,8 @@ class Reloader:
             except EOFError:
                 self.process.join()
                 raise MachineError(
-                    f"{folder}: the process that loads it again ended with {self.process.exitcode}; free some memory, "
-                    "then run again."
+                    f"{folder}: the process that loads it again ended with exit code {self.process.exitcode}; free "
+                    "some memory, then run again."
                 ) from None
             if fault:
                 raise CheckFailed(f"{folder}: the saved model cannot be loaded again: {fault}")
@@ -99,9 +99,12 @@ def load_plain(folder: Path, scratch: Path) -> Any:
     model, report = getattr(transformers, architecture).from_pretrained(
         folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **placed
     )
-    for kind, what in (("missing_keys", "are missing"), ("mismatched_keys", "have a different shape than it says")):
+    for kind, what in (
+        ("missing_keys", "are missing"),
+        ("mismatched_keys", "have another shape than config.json says"),
+    ):
         if names := sorted(map(str, report[kind])):
-            raise CheckFailed(f"{len(names)} weights {what}, such as {names[0]}; on loading, they would be random.")
+            raise CheckFailed(f"{len(names)} weights {what}, such as {names[0]}, and would get random values.")
     return model.eval()
 
 

@@ -27,7 +27,7 @@ class Pickled:
         pattern, sizes = FORMS[form]
         files = sorted(folder.glob(pattern))
         if form != "meta" and len(files) > 1:
-            raise ModelError(f"{location}: {len(files)} files {pattern}; keep only the model's.")
+            raise ModelError(f"{location}: {len(files)} files match {pattern}; keep only the model's.")
         self.parts = [_load(file, f"{location}/{file.name}") for file in files]
         rows = self._rows(HEAD), self._rows(GATE)
         self.config = _sizes(folder / sizes, f"{location}/{sizes}", *rows)
@@ -52,23 +52,27 @@ class Pickled:
         """Rows of a matrix that Meta splits by rows where there are several files."""
         theirs = foreign(name, self.form)
         if any(theirs not in part for part in self.parts):
-            raise ModelError(f"{self.location}: the weights lack {theirs}, which a Llama of {self.form} has.")
+            raise ModelError(
+                f"{self.location}: the weights lack {theirs}, which a Llama of {self.form} has; complete them."
+            )
         return sum(len(part[theirs]) for part in self.parts)
 
     def _check(self) -> None:
         held = {name for part in self.parts for name in part} - set(IGNORED)
         if absent := [name for name in self.wanted if any(name not in part for part in self.parts)]:
-            raise ModelError(f"{self.location}: the weights lack {len(absent)} tensors, such as {absent[0]}.")
+            raise ModelError(
+                f"{self.location}: the weights lack {len(absent)} tensors, such as {absent[0]}; complete them."
+            )
         if surplus := sorted(held - set(self.wanted)):
             raise ModelError(
-                f"{self.location}: the weights hold {len(surplus)} tensors that a Llama without biases does not have, "
-                f"such as {surplus[0]}."
+                f"{self.location}: {len(surplus)} tensors, such as {surplus[0]}, do not belong to a Llama without "
+                "biases; from these files temper reads no other model."
             )
         for name, expected in self.wanted.items():
             if _axis([tuple(part[name].shape) for part in self.parts], expected) is None:
                 raise ModelError(
-                    f"{self.location}: {name} is {tuple(self.parts[0][name].shape)} in {len(self.parts)} files, and "
-                    f"the sizes ask for {expected}."
+                    f"{self.location}: {name} is {tuple(self.parts[0][name].shape)} in {len(self.parts)} files, but "
+                    f"the sizes require {expected}; restore the files."
                 )
 
     def _joined(self, theirs: str) -> torch.Tensor:
@@ -118,4 +122,6 @@ def _sizes(file: Path, where: str, vocabulary: int, inner: int) -> Config:
     except KeyError as error:
         raise ModelError(f"{where}: {error} is missing, which a Llama needs; complete the file.") from None
     except (YAMLError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise ModelError(f"{where}: not the sizes of a Llama ({' '.join(str(error).split())[:200]}).") from None
+        raise ModelError(
+            f"{where}: not the sizes of a Llama ({' '.join(str(error).split())[:200]}); correct the file."
+        ) from None

@@ -86,7 +86,7 @@ def test_a_tensor_of_the_base_is_missing(project: Paths, lost: str) -> None:
     """The second is tied to the head: transformers makes it up at random, and its list of missing keys is empty."""
     edit(project.base / "model" / "model.safetensors", lambda tensors: tensors.pop(lost))
     base_again(project)
-    with pytest.raises(ModelError, match=f"lacks 1 of its weights, such as {lost}; they would be random"):
+    with pytest.raises(ModelError, match=f"lacks 1 of its weights, such as {lost}, and would get random values"):
         run(Settings(), project)
 
 

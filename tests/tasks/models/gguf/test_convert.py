@@ -209,7 +209,7 @@ def test_a_process_that_dies_is_one_sentence(tmp_path: Path) -> None:
 
     from tasks.models.apart import apart
 
-    with pytest.raises(CheckFailed, match=r"model\.gguf: the process ended with 3"):
+    with pytest.raises(CheckFailed, match=r"model\.gguf: the process ended with exit code 3"):
         apart("model.gguf", os._exit, 3)
     with pytest.raises(CheckFailed, match=r"model\.gguf: ValueError: invalid literal"):
         apart("model.gguf", int, "x")
