@@ -21,7 +21,7 @@ def load_whole(folder: Path) -> Any:
     model, report = from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
-            f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; they would be random: "
+            f"{folder}: {len(missing)} weights are missing, such as {missing[0]}, and would get random values; "
             "restore the files of the model."
         )
     return model.eval()
@@ -38,7 +38,8 @@ def with_adapter(model: Any, folder: Path) -> Any:
     if missing:
         raise ModelError(
             f"{folder}: the adapter does not fit the base in {PATHS.base} ({vocabulary} rows of embeddings): "
-            f"{len(missing)} of its tensors are missing, such as {missing[0]}."
+            f"{len(missing)} of its tensors are missing, such as {missing[0]}; restore the files of both, or train "
+            "again."
         )
     return tuned.eval()
 
@@ -50,8 +51,8 @@ def merge_whole(tuned: Any) -> Any:
             return tuned.merge_and_unload(safe_merge=True)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise ModelError(
-            f"{PATHS.fitted}: the adapter cannot be merged: {' '.join(str(error).split())[:300]} It stays as it is, "
-            "and loads as an adapter with peft."
+            f"{PATHS.fitted}: the adapter cannot be merged: {' '.join(str(error).split())[:300]} Use it as an "
+            "adapter, which peft loads."
         ) from None
 
 

@@ -31,9 +31,10 @@ def check_origin(folder: Path, location: str, base: Path, names: Collection[str]
     name = str(config.get("base_model_name_or_path") or UNNAMED)
     if name in names or name == location or _same_model(name, base):
         return
-    named = "names no base" if name == UNNAMED else f"names {name} as its base"
+    named = "names no base" if name == UNNAMED else f"was trained on {name}"
     raise ModelError(
-        f"{folder}: adapter_config.json {named}, the base is {location}, and no training.json has a hash to compare. "
+        f"{folder}: the adapter {named} (adapter_config.json), the base is {location}, and no training.json has a hash "
+        "to compare. "
         f"If that is the same model, {remedy.format(name=name, location=location)}; otherwise use the adapter's own "
         "base."
     )

@@ -70,8 +70,8 @@ def _check_share(settings: Settings, scheme: str, share: float, advice: str) -> 
     if share < settings.min_low_bits:
         raise CheckFailed(
             f"{PATHS.quantized(scheme)}: {scheme} stores only {share:.0%} of the layers' weights in fewer bits, less "
-            f"than quantize.min_low_bits = {shown(settings.min_low_bits)} asks for: its library leaves other layers of "
-            f"this model as they are, such as experts; {advice} lower the limit."
+            f"than quantize.min_low_bits = {shown(settings.min_low_bits)} requires: its library does not quantise "
+            f"every kind of layer, such as experts; {advice} lower the limit."
         )
 
 

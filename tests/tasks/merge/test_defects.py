@@ -77,7 +77,7 @@ def test_another_revision_of_the_base(project: Paths) -> None:
     (project.trained / "adapter_config.json").write_text(json.dumps(config))
     record = tiny.read(project.base / "base.json")
     (project.base / "base.json").write_text(json.dumps({**record, "revision": "b" * 40}))
-    with pytest.raises(ModelError, match=f"asks for revision {'a' * 40} of model, and data/base is revision b"):
+    with pytest.raises(ModelError, match=f"asks for revision {'a' * 40} of model, but data/base is revision b"):
         run(Settings(), project)
 
 
