@@ -68,8 +68,8 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
         same.rename(target)
         before = _processes(_read(target / INPUTS))
         print(
-            f"{scratch.name}: resumes checkpoints of {before} processes with {_processes(known)}, with as many rows "
-            "per step; the last bits of the result differ from an uninterrupted run",
+            f"{scratch.name}: resumes checkpoints of {before} processes with {_processes(known)}. Each step has as "
+            "many rows as before, but the last bits of the result differ from an uninterrupted run",
             flush=True,
         )
     kept = None
@@ -77,7 +77,7 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
         if kept or not list(other.glob("checkpoint-*")):
             shutil.rmtree(other)
             if kept:
-                print(f"{scratch.name}: removed {other}, which is older", flush=True)
+                print(f"{scratch.name}: removed the older checkpoints in {other}", flush=True)
             continue
         kept = other
         changed = ", ".join(_differing(_read(other / INPUTS), known)) or "what it was made of"

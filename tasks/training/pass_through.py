@@ -137,7 +137,8 @@ REFUSED: dict[str, str] = {
     ),
     **dict.fromkeys(("sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps"), _FIXED),
     **dict.fromkeys(
-        ("precompute_ref_log_probs", "precompute_ref_batch_size"), "rows are read on demand",
+        ("precompute_ref_log_probs", "precompute_ref_batch_size"),
+        "temper reads rows on demand and computes nothing in advance",
     ),
     "cast_lm_head_to_fp32": "the installed trl fails with it on common models",
     "reward_model_path": "use the key rewards to name a reward model: {kind: model, name: ...}",

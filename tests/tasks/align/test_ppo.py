@@ -88,7 +88,7 @@ def test_a_model_of_its_own_tells_values(project: Paths) -> None:
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        ({"value": "none"}, InputError, r"align\.value names a model that is not there"),
+        ({"value": "none"}, InputError, r"no such folder, but align\.value names this model"),
         ({"arguments": {"lam": 1.5}}, SettingsError, r"lam is 1\.5, but must be from 0 to 1"),
         ({"arguments": {"kl_target": 0.0}}, SettingsError, "remove kl_target for a fixed beta"),
         ({"checkpoint_steps": 3}, SettingsError, r"make align\.checkpoint_steps a multiple of 4"),
