@@ -19,7 +19,7 @@ class Settings(Section):
     probes: Annotated[int, Field(ge=1)] = 16
     """Rows of the validation split (or of the training split if there is none) on which models are compared."""
     calibration: Annotated[int, Field(ge=1)] = 128
-    """Training rows, from the first on, that calibrate gptq and that `imatrix` measures."""
+    """Number of training rows, from the first on, for the calibration of gptq and for `imatrix`."""
     imatrix: bool = False
     """For gguf schemes below 8 bits: weight the rounding by the activations on `calibration` rows (llama.cpp's
     importance matrix). The result is closer to the merged model at the same size. It costs one pass of llama.cpp over

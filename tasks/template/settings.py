@@ -60,7 +60,7 @@ class Settings(Section):
     """Share of rows (0 to 1) that may be removed or cut before the run stops. A text in windows keeps every token, and
     does not count."""
     max_answer_loss: Share | None = None
-    """Share of the answers' tokens (0 to 1) that those rows may contain; null: the same as max_loss."""
+    """Share of the answers' tokens (0 to 1) that may be lost with those rows; null: the same as max_loss."""
     preview_rows: Annotated[int, Field(ge=0)] = 8
     """Rows shown in the preview, with their trained tokens marked."""
     embed: Annotated[Embed | None, Field(exclude_if=absent)] = None
