@@ -11,7 +11,7 @@ from tasks.core.paths import PATHS
 from tasks.merge.folder import save_beside
 from tasks.merge.modules import fitting
 from tasks.models.classes import from_pretrained
-from tasks.models.foreign import check_sizes
+from tasks.models.foreign import check_complete, check_sizes
 from tasks.models.shards import stored_tensors
 
 
@@ -19,11 +19,7 @@ def load_whole(folder: Path) -> Any:
     """The model in `folder`, in float32. Raises `ModelError` where a weight is missing and would be made up."""
     check_sizes(folder, stored_tensors(folder))
     model, report = from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(
-            f"{folder}: {len(missing)} weights are missing, such as {missing[0]}, and would get random values; "
-            "restore the files of the model."
-        )
+    check_complete(folder, sorted(report["missing_keys"]))
     return model.eval()
 
 

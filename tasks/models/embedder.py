@@ -13,6 +13,7 @@ from typing import Any
 from tasks.core.errors import InputError, ModelError
 from tasks.core.files import write_json
 from tasks.core.json_files import read_object, read_objects
+from tasks.models.foreign import check_complete
 
 MODULES, SIZES, PROMPTS = "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"
 POOLING, NORMALIZE = "1_Pooling", "2_Normalize"
@@ -129,11 +130,7 @@ class Embedder:
             model, report = from_pretrained(folder, kind=AutoModel, output_loading_info=True, **options)
         check_kind(model.config, str(folder))
         missing = sorted(report["missing_keys"])
-        if wrong := [name for name in missing if not name.startswith(POOLER)]:
-            raise ModelError(
-                f"{folder}: {len(wrong)} weights are missing, such as {wrong[0]}, and would get random values; "
-                "restore the files of the model."
-            )
+        check_complete(folder, [name for name in missing if not name.startswith(POOLER)])
         with torch.no_grad():
             for name in missing:
                 model.get_parameter(name).zero_()

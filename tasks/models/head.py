@@ -24,7 +24,7 @@ from tasks.models.classes import (
     model_config,
     tells_each_class,
 )
-from tasks.models.foreign import CONFIG
+from tasks.models.foreign import CONFIG, check_complete
 from tasks.rows.label_lists import THRESHOLD
 
 LAYER = "score"
@@ -102,11 +102,7 @@ class Head:
             output_loading_info=True,
             **options,
         )
-        if missing := sorted(name for name in report["missing_keys"] if not name.startswith(f"{LAYER}.")):
-            raise ModelError(
-                f"{folder}: {len(missing)} weights are missing, such as {missing[0]}, and would get random values; "
-                "restore the files of the model."
-            )
+        check_complete(folder, sorted(name for name in report["missing_keys"] if not name.startswith(f"{LAYER}.")))
         with torch.no_grad():
             for weight in getattr(model, LAYER).parameters():
                 weight.zero_()

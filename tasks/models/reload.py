@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from tasks.core.errors import CheckFailed, MachineError
+from tasks.core.numbers import counted
 
 if TYPE_CHECKING:
     import torch
@@ -100,11 +101,14 @@ def load_plain(folder: Path, scratch: Path) -> Any:
         folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **placed
     )
     for kind, what in (
-        ("missing_keys", "are missing"),
-        ("mismatched_keys", "have another shape than config.json says"),
+        ("missing_keys", "missing"),
+        ("mismatched_keys", "of another shape than config.json says"),
     ):
         if names := sorted(map(str, report[kind])):
-            raise CheckFailed(f"{len(names)} weights {what}, such as {names[0]}, and would get random values.")
+            raise CheckFailed(
+                f"{counted(len(names), 'weights')} {what}, such as {names[0]}, which loading would fill with random "
+                "values."
+            )
     return model.eval()
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from tasks.core.errors import ModelError
 from tasks.core.json_files import read_as
+from tasks.core.numbers import counted
 
 INDEX = "model.safetensors.index.json"
 """Which file holds which tensor, where there are several."""
@@ -123,7 +124,7 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
             tensors[name] = tensor
     if missing := sorted(set(named) - set(tensors)):
         raise ModelError(
-            f"{folder}: {INDEX} names {len(missing)} tensors that no file holds, such as {missing[0]} in "
+            f"{folder}: {INDEX} names {counted(len(missing), 'tensors')} that no file holds, such as {missing[0]} in "
             f"{named[missing[0]]}; restore the files of the model."
         )
     if not tensors:

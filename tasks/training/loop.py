@@ -245,6 +245,6 @@ def _print_summary(
     print(
         f"{what}: {counts}, {counted(settings.step_count, 'steps')} of {counted(batch, workload.unit)}{epochs}, "
         f"{weights:,} trainable weights, {computes_in(values)} on {values.device.type}, "
-        f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", from {start.name}" if start else ""),
+        f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", resumes from {start.name}" if start else ""),
         flush=True,
     )

@@ -59,7 +59,7 @@ class Optimization(Section):
     """Data type of the forward pass, whatever the weights are stored in. auto: bfloat16 on a GPU, and on a CPU with
     bfloat16 instructions if the base's hidden_size is at least 512; below that it would be slower."""
     threads: Positive = 2
-    """CPU threads. They are part of the result: another number sums in another order and changes the last bits."""
+    """CPU threads. Their number is part of the result: another one adds in another order and changes the last bits."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a fifth more time."""
     logging_steps: Positive = 10
@@ -108,9 +108,9 @@ class Batched(Optimization):
 
     padding_free: bool | Literal["auto"] = "auto"
     """Concatenate the rows of a batch, separated by position ids, instead of padding each to the longest. The gradients
-    are the same, and no padding is computed; on a CPU, attention goes over one row at a time where the base allows it.
-    auto: if a measurement shows that the base keeps rows separate; where masks do that, which cost attention over the
-    whole batch, only if batch_size times the longest row is at most 4,096 tokens."""
+    are the same, and no padding is computed. On a CPU, attention computes one row at a time if the base allows it.
+    auto: do so if a measurement shows that the base keeps rows separate. If only masks do that, attention computes the
+    whole batch, so auto then also requires that batch_size times the longest row is at most 4,096 tokens."""
     group_by_length: bool = False
     """Put rows of similar length into one batch: less padding, but less random batches. Only for rows that are not
     packed, and useful only if batches are padded (see `padding_free`)."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import ModelError
+from tasks.core.numbers import counted
 from tasks.models.llama import FORMS
 from tasks.models.llama.names import IGNORED, Config, foreign, groups, inward, names, shape
 from tasks.models.llama.sizes import from_model_config, from_params
@@ -61,12 +62,13 @@ class Pickled:
         held = {name for part in self.parts for name in part} - set(IGNORED)
         if absent := [name for name in self.wanted if any(name not in part for part in self.parts)]:
             raise ModelError(
-                f"{self.location}: the weights lack {len(absent)} tensors, such as {absent[0]}; complete them."
+                f"{self.location}: the weights lack {counted(len(absent), 'tensors')}, such as {absent[0]}; complete "
+                "them."
             )
         if surplus := sorted(held - set(self.wanted)):
             raise ModelError(
-                f"{self.location}: {len(surplus)} tensors, such as {surplus[0]}, do not belong to a Llama without "
-                "biases; from these files temper reads no other model."
+                f"{self.location}: the weights hold {counted(len(surplus), 'tensors')} that a Llama without biases "
+                f"lacks, such as {surplus[0]}; from these files temper reads no other model."
             )
         for name, expected in self.wanted.items():
             if _axis([tuple(part[name].shape) for part in self.parts], expected) is None:

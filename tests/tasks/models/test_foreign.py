@@ -33,7 +33,10 @@ def test_sizes_that_the_tensors_have_are_right(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"vocab_size": 64 * 32 * 8 + 1}, "vocab_size = 16385, but there are only 3 tensors beside it"),
+        (
+            {"vocab_size": 64 * 32 * 8 + 1},
+            "vocab_size = 16385, but the largest of 3 tensors beside it has fewer values",
+        ),
         ({"num_hidden_layers": 4}, "num_hidden_layers = 4, but there are only 3 tensors beside it"),
         ({"hidden_size": "x"}, "hidden_size = 'x' is not a valid size"),
         ({"hidden_size": True}, "hidden_size = True is not a valid size"),

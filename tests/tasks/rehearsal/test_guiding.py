@@ -114,5 +114,5 @@ def test_a_weight_that_is_no_number_is_named(number: float) -> None:
     check_finite(model, Path("data/guides/teacher"))
     with torch.no_grad():
         last.weight[0, 1] = number
-    with pytest.raises(ModelError, match=r"data/guides/teacher: 1\.weight holds NaN or infinite numbers"):
+    with pytest.raises(ModelError, match=r"data/guides/teacher: 1\.weight contains NaN or infinite values"):
         check_finite(model, Path("data/guides/teacher"))
