@@ -65,7 +65,7 @@ def lora(**options: Any) -> Any:
 def test_another_base_than_it_was_trained_on(project: Paths) -> None:
     (project.trained / "training.json").write_text(json.dumps({"base": "0" * 64}))
     with pytest.raises(
-        ModelError, match=r"trained on a base with the hash 000000000000, and data/base has [0-9a-f]{12}"
+        ModelError, match=r"trained on a base with the hash 000000000000, but data/base has [0-9a-f]{12}"
     ):
         run(Settings(), project)
     assert not project.merged.exists()
@@ -86,7 +86,7 @@ def test_a_tensor_of_the_base_is_missing(project: Paths, lost: str) -> None:
     """The second is tied to the head: transformers makes it up at random, and its list of missing keys is empty."""
     edit(project.base / "model" / "model.safetensors", lambda tensors: tensors.pop(lost))
     base_again(project)
-    with pytest.raises(ModelError, match=f"lacks 1 of its weights, such as {lost}, and would get random values"):
+    with pytest.raises(ModelError, match=f"lacks 1 of its weights, such as {lost}, and they would get random values"):
         run(Settings(), project)
 
 

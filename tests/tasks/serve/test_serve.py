@@ -101,8 +101,8 @@ def test_what_is_not_done_is_refused_by_name(client: openai.OpenAI) -> None:
         ({"n": 2}, "n = 2"), ({"logprobs": True}, "logprobs"), ({"response_format": {"type": "json_object"}}, "json"),
         ({"max_tokens": 0}, "max_tokens = 0"), ({"temperature": 3}, "temperature = 3"), ({"stop": [1]}, "stop"),
         ({"extra_body": {"top_k": 4}}, "top_k: this server does not support it"),
-        ({"tools": [{}]}, r"tools\[0\] is not a"),
-        ({"tools": [1]}, r"tools\[0\] is not a"),
+        ({"tools": [{}]}, r"tools\[0\] must be a function"),
+        ({"tools": [1]}, r"tools\[0\] must be a function"),
         ({"messages": []}, "messages"), ({"messages": [{"role": "user", "content": "a " * 300}]}, "tokens long"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "not text"),
     ):  # fmt: skip
