@@ -130,7 +130,7 @@ def test_weights_that_are_missing_or_of_another_shape(project: Callable[..., Pat
 def test_lengths_and_templates_that_the_stage_template_would_refuse(project: Callable[..., Path]) -> None:
     build("gemma3", project(template={"max_length": 513}))
     (one,) = refusals()
-    assert one == "template.max_length = 513: the base allows at most 512 tokens."
+    assert one == "template.max_length = 513: the base allows at most 512 tokens; lower it."
 
 
 def test_nothing_is_asked_of_what_is_no_model_yet(project: Callable[..., Path]) -> None:
