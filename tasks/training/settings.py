@@ -29,8 +29,8 @@ class Optimization(Section):
     steps: Positive | None = 240
     """Optimiser steps. null, or absent while `epochs` is set: `epochs` decides."""
     epochs: Annotated[Annotated[float, Field(gt=0, le=10_000)] | None, Field(exclude_if=absent)] = None
-    """Passes over the training rows, instead of `steps`: this times the batches of all rows (or packs), divided by
-    `gradient_accumulation`, rounded up. null: `steps` decides."""
+    """Passes over the training rows, instead of `steps`. The number of steps is this times the batches of all rows (or
+    packs), divided by `gradient_accumulation`, rounded up. null: `steps` decides."""
     batch_size: Positive = 32
     """Rows per forward pass, or packs if rows are packed. The effective batch size is this times
     `gradient_accumulation`."""
@@ -153,8 +153,7 @@ class Samples(Section):
 
     prompts: Annotated[int, Field(ge=0, le=100)] = 0
     """Prompts from the validation split, evenly spread, that the model answers before the first step, at each
-    evaluation and at the end. It takes the most likely token, and the trained weights are the same as without samples.
-    0: none."""
+    evaluation and at the end. Decoding is greedy, and the trained weights are the same as without samples. 0: none."""
     tokens: Positive = 64
     """Longest such answer, in tokens."""
 
@@ -169,7 +168,7 @@ class Supervised(Batched, Tuning):
 
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
     """Further arguments of trl's SFTConfig, by their names in trl, such as dataloader_num_workers: 2 or
-    lr_scheduler_kwargs: {min_lr: 1e-5}. An argument without effect is refused."""
+    lr_scheduler_kwargs: {min_lr: 1e-5}. temper refuses an argument without effect."""
     launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
     """Processes that train together."""
     order: Annotated[Order, Field(exclude_if=usual)] = "shuffled"
