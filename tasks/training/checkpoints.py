@@ -82,8 +82,8 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
         kept = other
         changed = ", ".join(_differing(_read(other / INPUTS), known)) or "what it was made of"
         print(
-            f"{scratch.name}: cannot resume the checkpoints in {other}, because inputs have changed: {changed}. They "
-            "are used again if you restore those inputs; otherwise remove the folder.",
+            f"{scratch.name}: cannot resume the checkpoints in {other}, because inputs have changed: {changed}. "
+            "Restore those inputs to use the checkpoints again, or remove the folder.",
             flush=True,
         )
     target.mkdir(parents=True, exist_ok=True)

@@ -164,7 +164,9 @@ def check_arguments(value: dict[str, Any]) -> dict[str, Any]:
     """`value`; `ValueError` where it holds an argument that has a key of its own, must be what it is, or is refused."""
     for name in sorted(set(value) & set(OWNED)):
         key = OWNED[name]
-        raise ValueError(f"{name} is set by the key {key}" if key else f"temper sets {name} itself")
+        raise ValueError(
+            f"{name} is set by the key {key}; use that instead" if key else f"temper sets {name} itself; remove it"
+        )
     for name in sorted(value):
         if reason := why_not(name):
             raise ValueError(f"{name} is not offered: {reason}")

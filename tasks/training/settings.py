@@ -74,7 +74,7 @@ class Optimization(Section):
         if value == "auto":
             raise ValueError(
                 "auto is not offered, since the batch size changes the result and must be the same on every machine; "
-                "set it to the effective batch, and let temper check --card tell how many rows fit at once"
+                "set it to the effective batch, and temper check --card says how many rows fit at once"
             )
         return value
 

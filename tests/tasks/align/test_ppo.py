@@ -104,7 +104,7 @@ def test_what_cannot_work_is_refused_by_the_check(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"optimizer": "muon"}, "optimizer to another than muon"),
+        ({"optimizer": "muon"}, "optimizer to one other than muon"),
         ({"launch": {"processes": 2}}, "is untested with several processes"),
         ({"arguments": {"num_iterations": 1, "cliprange_value": 0.1}}, "no effect if each answer is used for a single"),
     ],

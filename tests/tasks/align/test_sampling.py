@@ -76,7 +76,7 @@ def test_a_whole_model_is_compared_with_itself(project: Paths) -> None:
 
 
 def test_answers_that_are_all_worth_the_same_teach_nothing(project: Paths) -> None:
-    with pytest.raises(CheckFailed, match="all answers to a prompt got the same"):
+    with pytest.raises(CheckFailed, match="the answers to each prompt got the same"):
         stage.run(settings_with(rewards=[{"kind": "pattern", "pattern": "no such thing"}], steps=2), project)
     assert not project.aligned.exists()
 
