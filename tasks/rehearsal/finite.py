@@ -38,8 +38,8 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
             continue
         if reading.read < reading.total:
             remarks.append(
-                f"{folder}: of {storage(reading.total)} of weights the first {reading.read / reading.total:.0%} of "
-                "each tensor were read for NaN and infinite numbers; a stage that loads the rest looks at it."
+                f"{folder}: the first {reading.read / reading.total:.0%} of each tensor ({storage(reading.total)} of "
+                "weights in all) was checked for NaN and infinite values; a stage that loads the rest checks it."
             )
     return errors, remarks
 
