@@ -161,7 +161,9 @@ def test_checkpoints_of_other_settings_are_told_and_stay_until_there_are_newer_o
         os.utime(folders[-1] / checkpoints.INPUTS, (seed, seed))
         output = capsys.readouterr().out
         assert (
-            output == "" if seed == 1 else f"{folders[-2]}, because inputs have changed: settings.seed. They" in output
+            output == ""
+            if seed == 1
+            else f"{folders[-2]}, because inputs have changed: settings.seed. Restore" in output
         )
     assert f"removed the older checkpoints in {folders[0]}" in output
     assert sorted(tmp_path.glob("train-*")) == sorted(folders[1:])
