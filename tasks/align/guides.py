@@ -20,7 +20,7 @@ def model(paths: Paths, name: str, key: str) -> Path:
     """
     folder = inside(paths.guides, name, key)
     if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: {key} names a model that is not there; put its folder there.")
+        raise InputError(f"{folder}: no such folder, but {key} names this model; put it there.")
     return folder
 
 

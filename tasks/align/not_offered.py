@@ -13,14 +13,14 @@ NOT_OFFERED = {
     "the same bytes; use grpo, with episodes for several turns",
     "harbor": "trl's experimental environments are containers that the package harbor starts, for Python 3.12 and "
     "later; use grpo with episodes.environment",
-    "openreward": "trl's experimental environments are asked over the network for each turn, so a run cannot be "
-    "repeated; use grpo with episodes.environment",
+    "openreward": "trl's experimental environments answer over the network at each turn, so a run cannot be repeated; "
+    "use grpo with episodes.environment",
     "prm": "trl 1.16 no longer has process reward models; use reward",
-    "seqkd": "it is training on rows that a teacher answered: make them by generate, and train on them",
+    "seqkd": "it trains on rows that a teacher answered: have generate make such rows, and train on them",
     "uld": "it is the loss of gold; use gold",
     "server_distillation": (
-        "trl's trainer asks its server again at every step, so a run that was killed pays again; use distill"
+        "trl's trainer asks its server at every step, so an interrupted run pays twice; use distill"
     ),
-    "distillation": "trl's differs from gkd in where answers are generated; use gkd with arguments: {lmbda: 1.0}",
+    "distillation": "in trl it differs from gkd in where answers are generated; use gkd with arguments: {lmbda: 1.0}",
 }
 """Objectives by name that others know, and what stands for them here."""

@@ -83,7 +83,7 @@ def saved_whole(settings: "Settings") -> None:
     if settings.quantized:
         raise ValueError(
             "a reward model is saved with all its weights, which cannot be quantised; set quantization to null, and "
-            "method to another than qlora"
+            "method to one other than qlora"
         )
 
 
@@ -102,7 +102,7 @@ def whole_groups_and_values(settings: "Settings") -> None:
     if settings.optimizer == "muon" or settings.weights != "float32":
         raise ValueError(
             "ppo trains its value model together with the policy, in float32 and with the same optimiser; set weights "
-            "to float32, and optimizer to another than muon"
+            "to float32, and optimizer to one other than muon"
         )
 
 

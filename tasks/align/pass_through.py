@@ -91,7 +91,9 @@ NOT_READ: dict[str, str] = {
         ("use_uld_loss", "uld_token_merge_strategy", "uld_skip_student_eos", "uld_skip_teacher_eos"),
         "other values make gold compare the wrong tokens, or ignore where an answer ends",
     ),
-    **dict.fromkeys(("loss_type", "alpha", "label_smoothing"), "the objective has one loss, without it"),
+    **dict.fromkeys(
+        ("loss_type", "alpha", "label_smoothing"), "the objective has a single loss, which does not use it"
+    ),
     **dict.fromkeys(
         (
             "delta",
@@ -111,7 +113,7 @@ NOT_READ: dict[str, str] = {
             "vespo_lambda_neg",
             "vespo_lambda_pos",
         ),
-        "the objective has one loss, without it",
+        "the objective has a single loss, which does not use it",
     ),
 }
 """Arguments that some objectives do not read, though their configurations have them, and why."""
@@ -171,7 +173,7 @@ def check_objective(value: Mapping[str, Any], objective: str) -> None:
     """Raise `ValueError` for an argument that `objective` does not read, or not beside the others; not for losses."""
     for name in sorted(set(value) - {"loss_type"}):
         if name in OWNED:
-            raise ValueError(f"{name} is set by the key {OWNED[name]}")
+            raise ValueError(f"{name} is set by the key {OWNED[name]}; use that instead")
         if name not in ALIGNED[objective] and name in NOT_READ:
             raise ValueError(f"{name} has no effect on {objective}: {NOT_READ[name]}; remove it")
         if name not in NEEDS.get(objective, {}):

@@ -60,7 +60,7 @@ def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
     if not len(prompts):
         reason = " (no row has a message before its first trained answer)" if prompts.left_out else ""
         raise InputError(
-            f"{file}: no prompt that align.objective could ask{reason}; set align.prompts to "
+            f"{file}: no prompt for the model to answer{reason}; set align.prompts to "
             f"{'rows' if source == 'pairs' else 'pairs'}, or provide rows with a question and an answer."
         )
     return prompts

@@ -48,8 +48,8 @@ def check_tokens(folder: Path, tokenizer: Any) -> None:
     """Raise `InputError` where the model in `folder` has other tokens than `tokenizer`, that of the base."""
     if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
         raise InputError(
-            f"{folder}: the tokens of this model are not those of the base, so it cannot read the base's answers; use "
-            "one with the same base, such as a reward model that align.objective reward trains."
+            f"{folder}: the tokens of this model are not those of the base, so it cannot score the base's answers; "
+            "use one of the same base, such as a reward model that align.objective reward trains."
         )
 
 

@@ -156,8 +156,8 @@ class Settings(Optimization, Tuning):
     launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
     """Processes that train together, as for `train.launch`."""
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
-    """Further arguments of the objective's configuration in trl, by their names there, such as beta: 0.1. An argument
-    without effect is refused."""
+    """Further arguments of the objective's configuration in trl, by their names there, such as beta: 0.1. temper
+    refuses an argument without effect."""
 
     @property
     def longest_answer(self) -> int:

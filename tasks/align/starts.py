@@ -39,14 +39,14 @@ def check_distilled(settings: "Settings", splits: Sequence[str]) -> None:
     uses_distilled = OBJECTIVES[settings.objective].uses_distilled
     if uses_distilled and "train" not in splits:
         raise SettingsError(
-            f"{PATHS.params}: align.objective {settings.objective} learns from the answers of distill.teacher about "
-            "the rows of train, but distill.splits does not include train; set it to [train] or [train, validation], "
+            f"{PATHS.params}: align.objective {settings.objective} learns from what distill.teacher answers to "
+            "the training rows, but distill.splits does not include train; set it to [train] or [train, validation], "
             "and set the teacher."
         )
     if splits and not uses_distilled:
         raise SettingsError(
             f"{PATHS.params}: distill.splits is [{', '.join(splits)}], but align.objective {settings.objective} does "
-            "not use what the teacher returns; set align.objective to distill, or distill.splits to []."
+            "not use the teacher's answers; set align.objective to distill, or distill.splits to []."
         )
 
 

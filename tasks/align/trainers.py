@@ -70,9 +70,10 @@ class ReferenceCheck(TrainerCallback):  # type: ignore[misc]
             reward = float(logs.get(name, 0.0))
             if abs(reward) > self.largest:
                 raise CheckFailed(
-                    f"align: in the first step {name} is {shown(reward)} and not 0 (the loss {logs.get('loss')}): the "
-                    "reference differs from the model that is trained, because of dropout, rounding, or a method whose "
-                    f"copies differ. Set align.dtype to float32, or raise align.max_start = {shown(self.largest)}."
+                    f"align: in the first step {name} is {shown(reward)} and not 0 (the loss is {logs.get('loss')}), "
+                    "so the reference already differs from the trained model: by dropout, by rounding, or by a method "
+                    "whose copies differ. Set align.dtype to float32, or raise align.max_start = "
+                    f"{shown(self.largest)}."
                 )
 
 

@@ -69,11 +69,11 @@ def parse(text: str) -> Cluster:
         if len(parts) > 1 and len(with_unit) != 1:
             raise ValueError(f"{text!r} does not say which number is the memory")
         if len(parts) == 3 and with_unit != [0]:
-            raise ValueError(f"{text!r} does not say which number are the cards of a host")
+            raise ValueError(f"{text!r} does not say which number counts the cards of a host")
         memory = size(parts.pop(with_unit[0] if with_unit else 0))
         counts = [_count(part) for part in parts]
         if counts and not counts[0] * (counts[1] if counts[1:] else 1) <= MOST:
-            raise ValueError(f"{text!r} are more than {MOST:,} cards")
+            raise ValueError(f"{text!r} means more than {MOST:,} cards")
     except ValueError as error:
         raise SettingsError(f"check --card: {error}; {FORM}.") from None
     return Cluster(memory, *counts)

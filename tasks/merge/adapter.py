@@ -80,8 +80,8 @@ def read(folder: Path, base: dict[str, Any]) -> Adapter:
     kind = str(config["peft_type"])
     if reason := _unmergeable(kind, config):
         raise ModelError(
-            f"{folder}: an adapter of the kind {kind} cannot be merged, because {reason}; it stays as it is, and loads "
-            "as an adapter with peft."
+            f"{folder}: an adapter of the kind {kind} cannot be merged, because {reason}; use it as an adapter, "
+            "which peft loads."
         )
     adapter = Adapter(folder, config, stored_tensors(folder))
     check_ranks(folder, config, max((side for tensor in adapter.tensors.values() for side in tensor.shape), default=0))
@@ -94,7 +94,7 @@ def read(folder: Path, base: dict[str, Any]) -> Adapter:
             )
         if tensor.dtype.is_floating_point and not torch.isfinite(tensor.read()).all():
             raise ModelError(
-                f"{folder}: the tensor {name} has values that are NaN or infinite: training went wrong; check its "
+                f"{folder}: the tensor {name} contains NaN or infinite values, so training went wrong; check its "
                 "loss, lower train.learning_rate, and train again."
             )
     return adapter
@@ -113,13 +113,13 @@ def _unmergeable(kind: str, config: dict[str, Any]) -> str | None:
 def _same_base(adapter: Adapter, base: dict[str, Any]) -> None:
     if (known := training_record(adapter.folder).base) and known != base["sha256"]:
         raise ModelError(
-            f"{adapter.folder}: the adapter was trained on a base with the hash {known[:12]}, and {PATHS.base} has "
+            f"{adapter.folder}: the adapter was trained on a base with the hash {known[:12]}, but {PATHS.base} has "
             f"{base['sha256'][:12]}; restore the base that it was trained on, or train again."
         )
     asked, there = adapter.config.get("revision"), base.get("revision")
     same_model = adapter.config.get("base_model_name_or_path") == base["location"]
     if asked and there and same_model and asked != there:
         raise ModelError(
-            f"{adapter.folder}: the adapter asks for revision {asked} of {base['location']}, and {PATHS.base} is "
+            f"{adapter.folder}: the adapter asks for revision {asked} of {base['location']}, but {PATHS.base} is "
             f"revision {there}; set base.hub to {base['location']}@{asked}, or train again."
         )

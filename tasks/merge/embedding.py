@@ -72,8 +72,8 @@ def _judge(settings: Settings, adapter: Adapter | None, dtype: torch.dtype, lost
     """Raise `CheckFailed` unless what was written gives the vectors of what was trained, as far as its type can."""
     if adapter and effect == 0:
         raise CheckFailed(
-            f"{adapter.folder}: the adapter changes no vector of the base: nothing was trained, or this is another "
-            "adapter than the trained one."
+            f"{adapter.folder}: the adapter changes no vector of the base, so nothing was trained, or this is not the "
+            "adapter that was trained; run the stage train again."
         )
     limit, key = settings.max_error * effect, "max_error"  # a share of what training moved, which may be little
     if dtype == torch.float32 and settings.tolerance < limit:
@@ -81,6 +81,6 @@ def _judge(settings: Settings, adapter: Adapter | None, dtype: torch.dtype, lost
     if lost > max(limit, ROUNDING):
         raise CheckFailed(
             f"{PATHS.merged}: the vectors of the merged model differ by up to {shown(lost, 3)} (cosine distance) from "
-            f"those of base and live adapter, more than the {shown(limit, 3)} that merge.{key} allows; set merge.dtype "
-            f"to float32, keep the adapter, or raise merge.{key}."
+            f"those of the base with the live adapter, more than the {shown(limit, 3)} that merge.{key} allows; set "
+            f"merge.dtype to float32, use the adapter unmerged, or raise merge.{key}."
         )

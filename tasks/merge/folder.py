@@ -88,9 +88,8 @@ def check_tokenizer(tokenizer: Any, rows: int) -> None:
     """Raise `ModelError` where the tokenizer has more tokens than the model has `rows` of embeddings, or no eos."""
     if len(tokenizer) > rows:
         raise ModelError(
-            f"{PATHS.tokenizer} has {len(tokenizer)} tokens, but the model has embeddings for {rows}; the additional "
-            "tokens cannot be used: choose a template without them, or train them (with an adapter that saves its "
-            "embeddings)."
+            f"{PATHS.tokenizer} has {len(tokenizer)} tokens, but the model has embeddings for {rows}; choose a chat "
+            "template without the additional tokens, or train them (with an adapter that saves its embeddings)."
         )
     if tokenizer.eos_token_id is None:
         raise ModelError(f"{PATHS.tokenizer}: no eos token, so generation would never stop; set eos_token in it.")

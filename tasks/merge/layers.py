@@ -196,7 +196,10 @@ class OffloadedModel:
         if value.shape[1:] == shape[1:] and len(value) < shape[0] and value.shape[0] == self.stored_vocabulary:
             value = torch.cat([value, value.new_zeros(shape[0] - len(value), *shape[1:])])
         if tuple(value.shape) != shape:
-            raise ModelError(f"the tensor {name} of the base is {tuple(value.shape)}, but config.json says {shape}.")
+            raise ModelError(
+                f"{self.source.folder}: the tensor {name} has the shape {tuple(value.shape)}, but config.json says "
+                f"{shape}; restore the files of the model."
+            )
         return value
 
     def _tie_again(self) -> None:
@@ -229,12 +232,18 @@ def check_names(folder: Path, offloaded: OffloadedModel, name: str, held: set[st
             for names, what in ((absent, "are missing"), (surplus, "do not exist in the base"))
             if names
         ]
-        raise ModelError(f"{folder}: the adapter does not fit the base in {PATHS.base}: {' and '.join(parts)}.")
+        raise ModelError(
+            f"{folder}: the adapter does not fit the base in {PATHS.base}: {' and '.join(parts)}; restore the files of "
+            "both, or train again."
+        )
 
 
 def _finite(path: str, value: torch.Tensor) -> torch.Tensor:
     if not torch.isfinite(value.sum()):  # one pass, and nothing of the tensor's size beside it
-        raise CheckFailed(f"{path}: merging gives NaN or infinite values; the base or the adapter is damaged there.")
+        raise CheckFailed(
+            f"{path}: merging gives NaN or infinite values, so the base or the adapter is damaged there; restore both, "
+            "or train again."
+        )
     return value
 
 

@@ -55,7 +55,8 @@ class PlainLora:
             target[part] = value
         if not isfinite(total):
             raise CheckFailed(
-                f"{self.path}: merging gives NaN or infinite values; the base or the adapter is damaged there."
+                f"{self.path}: merging gives NaN or infinite values, so the base or the adapter is damaged there; "
+                "restore both, or train again."
             )
         return written
 

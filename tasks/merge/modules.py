@@ -32,8 +32,8 @@ def merge_layer(module: Any, path: str) -> Any:
         module.merge(safe_merge=False)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise ModelError(
-            f"{PATHS.fitted}: the adapter cannot be merged into {path}: {' '.join(str(error).split())[:300]} It stays "
-            "as it is, and loads as an adapter with peft."
+            f"{PATHS.fitted}: the adapter cannot be merged into {path}: {' '.join(str(error).split())[:300]} Use "
+            "it as an adapter, which peft loads."
         ) from None
     return module.get_base_layer()
 

@@ -27,14 +27,15 @@ def misfit(offloaded: OffloadedModel) -> str | None:
     missing = [name for name in sorted(set(offloaded.paths.values())) if offloaded.group(name) is None]
     if missing and layout.by_weight:
         raise ModelError(
-            f"{offloaded.source.folder}: the base lacks {len(missing)} of its weights, such as {missing[0]}; they "
-            "would be random: restore the files of the model."
+            f"{offloaded.source.folder}: the base lacks {len(missing)} of its weights, such as {missing[0]}, and they "
+            "would get random values; restore the files of the model."
         )
     for name, group in layout.by_weight.items():
         if group.shapes[name] != layout.shapes[name] and group.plain is None:
             raise ModelError(
                 f"{offloaded.source.folder}: {len(group.stored)} tensors, such as {next(iter(group.stored))}, make a "
-                f"{name} of {group.shapes[name]}, but config.json says {layout.shapes[name]}; restore the files."
+                f"{name} of the shape {group.shapes[name]}, but config.json says {layout.shapes[name]}; restore the "
+                "files."
             )
     if missing:
         return f"none of its tensors has the name of a weight of its model (such as {missing[0]})"

@@ -129,26 +129,27 @@ def _judge(
     """Raise `CheckFailed` unless what was written computes what was trained, as closely as its type can say it."""
     if adapter and effect.largest == 0:
         raise CheckFailed(
-            f"{adapter.folder}: the adapter changes no logit of the base on {effect.probes} probes: nothing was "
-            "trained, or this is another adapter than the trained one."
+            f"{adapter.folder}: the adapter changes no logit of the base on {effect.probes} probes, so nothing was "
+            "trained, or this is not the adapter that was trained; run the stage train again."
         )
     if dtype == torch.float32 and how.exact:
         if difference.largest > settings.tolerance:
             raise CheckFailed(
-                f"{PATHS.merged}: the merged model differs from base and live adapter by up to "
-                f"{shown(difference.largest, 3)} in a logit, more than merge.tolerance = {shown(settings.tolerance)} "
-                "allows; keep the adapter, or raise the tolerance."
+                f"{PATHS.merged}: a logit of the merged model differs by {shown(difference.largest, 3)} from that of "
+                f"the base with the live adapter, more than merge.tolerance = {shown(settings.tolerance)} allows; use "
+                "the adapter unmerged, or raise the tolerance."
             )
         return
     share = difference.divergence / effect.divergence if effect.divergence else 0.0
     if share > settings.max_error:
         kind = str(dtype).removeprefix("torch.")
-        why = f"{kind} rounds the update away. Set merge.dtype to float32, or keep the adapter."
+        why = f"{kind} rounds the update away. Set merge.dtype to float32, or use the adapter unmerged."
         if how.quantization != how.reference:
             left = f"as {how.reference.scheme} left it" if how.reference else "as it is stored"
-            why = f"it was trained on the base {left}. Set merge.trained_on to auto, or keep the adapter."
+            why = f"it was trained on the base {left}. Set merge.trained_on to auto, or use the adapter unmerged."
         raise CheckFailed(
-            f"{PATHS.merged}: stored as {kind} the merged model diverges from base and live adapter by "
-            f"{shown(difference.divergence, 3)} nats per token, {share:.1%} of the {shown(effect.divergence, 3)} that "
-            f"training caused, more than merge.max_error = {shown(settings.max_error)} allows: {why}"
+            f"{PATHS.merged}: stored as {kind}, the merged model diverges from the base with the live adapter by "
+            f"{shown(difference.divergence, 3)} nats per token. That is {share:.1%} of the "
+            f"{shown(effect.divergence, 3)} that training caused, more than merge.max_error = "
+            f"{shown(settings.max_error)} allows: {why}"
         )

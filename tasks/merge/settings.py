@@ -16,17 +16,17 @@ class Settings(Section):
     dtype: Literal["base", "float32", "bfloat16", "float16"] = "base"
     """Data type of the merged weights; base: each tensor as the base stores it."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
-    """If the merged model is stored as float32: largest difference of a logit from the base with the live adapter. For
-    an embedding model: of 1 - cosine of a text's vectors."""
+    """Largest difference between a logit of the merged model and that of the base with the live adapter, if the merged
+    model is stored as float32. For an embedding model: largest 1 - cosine between the two vectors of a text."""
     max_error: Annotated[float, Field(gt=0)] = 0.05
     """For other data types: largest divergence (mean Kullback-Leibler, nats per token) of the merged model from the
-    base with the live adapter, as a share of the divergence that training caused. Of an embedding model, whatever its
+    base with the live adapter, as a share of the divergence that training caused. For an embedding model of any data
     type: largest 1 - cosine, as a share of the largest that training caused."""
     trained_on: Literal["auto", "stored", "nf4", "fp4", "int8"] = "auto"
     """The base weights that the adapter was trained on: as stored, or as quantised by bitsandbytes (QLoRA), which are
     then dequantised before the merge; auto: what data/trained/training.json says, otherwise stored."""
     double_quant: bool = True
-    """If `trained_on` is nf4 or fp4: whether the scales were quantised too."""
+    """Whether the scales were quantised too, if `trained_on` is nf4 or fp4."""
     base_names: tuple[str, ...] = ()
     """Other names of the base, as adapters not trained by temper give them in adapter_config.json, such as its name on
     the hub if the base is a folder; `unnamed` stands for an adapter that names no base. By listing a name, you confirm

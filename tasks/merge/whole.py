@@ -11,7 +11,7 @@ from tasks.core.paths import PATHS
 from tasks.merge.folder import save_beside
 from tasks.merge.modules import fitting
 from tasks.models.classes import from_pretrained
-from tasks.models.foreign import check_sizes
+from tasks.models.foreign import check_complete, check_sizes
 from tasks.models.shards import stored_tensors
 
 
@@ -19,11 +19,7 @@ def load_whole(folder: Path) -> Any:
     """The model in `folder`, in float32. Raises `ModelError` where a weight is missing and would be made up."""
     check_sizes(folder, stored_tensors(folder))
     model, report = from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(
-            f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; they would be random: "
-            "restore the files of the model."
-        )
+    check_complete(folder, sorted(report["missing_keys"]))
     return model.eval()
 
 
@@ -38,7 +34,8 @@ def with_adapter(model: Any, folder: Path) -> Any:
     if missing:
         raise ModelError(
             f"{folder}: the adapter does not fit the base in {PATHS.base} ({vocabulary} rows of embeddings): "
-            f"{len(missing)} of its tensors are missing, such as {missing[0]}."
+            f"{len(missing)} of its tensors are missing, such as {missing[0]}; restore the files of both, or train "
+            "again."
         )
     return tuned.eval()
 
@@ -50,8 +47,8 @@ def merge_whole(tuned: Any) -> Any:
             return tuned.merge_and_unload(safe_merge=True)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise ModelError(
-            f"{PATHS.fitted}: the adapter cannot be merged: {' '.join(str(error).split())[:300]} It stays as it is, "
-            "and loads as an adapter with peft."
+            f"{PATHS.fitted}: the adapter cannot be merged: {' '.join(str(error).split())[:300]} Use it as an "
+            "adapter, which peft loads."
         ) from None
 
 

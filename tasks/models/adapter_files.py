@@ -83,7 +83,7 @@ def adapter_config(folder: Path) -> dict[str, Any]:
     try:
         config = read_as(AdapterConfig, folder / CONFIG, ModelError, "restore the file")
     except FileNotFoundError:
-        raise InputError(f"{folder}: no {CONFIG}; give the folder of an adapter that peft saved.") from None
+        raise InputError(f"{folder}: there is no {CONFIG}; name the folder of an adapter that peft saved.") from None
     fields = config.model_dump(exclude_unset=True)
     try:
         check_names(fields)
@@ -112,6 +112,6 @@ def check_ranks(folder: Path, config: dict[str, Any], largest: int) -> None:
     for key, rank in ranks.items():
         if rank is not None and rank > largest:
             raise ModelError(
-                f"{folder / CONFIG}: {key} = {rank}, and no side of a tensor of the adapter is longer than {largest}; "
+                f"{folder / CONFIG}: {key} = {rank}, but no dimension of the adapter's tensors is above {largest}; "
                 "restore the files of the adapter."
             )

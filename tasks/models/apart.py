@@ -42,8 +42,10 @@ def apart(what: str, work: Callable[..., T], *arguments: Any) -> T:
             process.join()
             lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
             faults = [line for line in lines if "ASSERT" in line or "error" in line.lower()]
-            reason = [*faults[:1], *lines[-1:], "it said nothing"][0]
-            raise CheckFailed(f"{what}: the process ended with {process.exitcode} ({reason[:LAST]}).") from None
+            reason = [*faults[:1], *lines[-1:], "it printed nothing"][0]
+            raise CheckFailed(
+                f"{what}: the process ended with exit code {process.exitcode} ({reason[:LAST]})."
+            ) from None
         finally:
             receiver.close()
         process.join()

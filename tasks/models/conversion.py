@@ -100,7 +100,7 @@ class Layout:
         except (ValueError, RuntimeError, KeyError, TypeError) as error:
             first: Path = next(iter(own.values())).file
             raise ModelError(
-                f"{first.parent}: {len(own)} tensors, such as {next(iter(own))}, do not fit together to "
+                f"{first.parent}: {len(own)} tensors, such as {next(iter(own))}, cannot be combined into "
                 f"{conversion.first} ({' '.join(str(error).split())[:200]}); restore the files of the model."
             ) from None
         return Group(own, {name: tuple(weight.shape) for name, weight in weights.items()}, conversion, self)

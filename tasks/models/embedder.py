@@ -13,6 +13,7 @@ from typing import Any
 from tasks.core.errors import InputError, ModelError
 from tasks.core.files import write_json
 from tasks.core.json_files import read_object, read_objects
+from tasks.models.foreign import check_complete
 
 MODULES, SIZES, PROMPTS = "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"
 POOLING, NORMALIZE = "1_Pooling", "2_Normalize"
@@ -71,7 +72,8 @@ class Embedder:
         others = [name for name, on in values.items() if name.startswith("pooling_mode_") and on]
         if len(modes) != 1 or len(others) > 1 or values.get("include_prompt") is False:
             raise ModelError(
-                f"{file}: temper supports only one of {', '.join(MODES)}, over all tokens; choose another model."
+                f"{file}: temper pools by exactly one of {', '.join(MODES)}, and over all tokens (include_prompt); "
+                "choose another model."
             )
         prompts = _optional(folder / PROMPTS).get("prompts") or {}
         length = _optional(folder / SIZES).get("max_seq_length")
@@ -128,11 +130,7 @@ class Embedder:
             model, report = from_pretrained(folder, kind=AutoModel, output_loading_info=True, **options)
         check_kind(model.config, str(folder))
         missing = sorted(report["missing_keys"])
-        if wrong := [name for name in missing if not name.startswith(POOLER)]:
-            raise ModelError(
-                f"{folder}: {len(wrong)} weights are missing, such as {wrong[0]}; they would be random: restore the "
-                "files of the model."
-            )
+        check_complete(folder, [name for name in missing if not name.startswith(POOLER)])
         with torch.no_grad():
             for name in missing:
                 model.get_parameter(name).zero_()
@@ -175,7 +173,7 @@ def check_kind(config: Any, location: str) -> None:
     if getattr(config, "is_encoder_decoder", False):
         why = "an encoder-decoder"
     elif config.get_text_config() is not config:
-        why = "a model of more than text"
+        why = "a multimodal model"
     elif config.model_type not in KNOWN:
         why = f"a model of the type {config.model_type!r}, which transformers cannot load without its head"
     else:

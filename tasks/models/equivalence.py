@@ -66,7 +66,9 @@ def probes(folder: Path, count: int, vocabulary: int, *, prompts: bool = False) 
         if rows := _first_of_any_kind(folder, split, count, prompts=prompts):
             longest = max(1, min(TOKENS, LOGITS // (vocabulary * len(rows))))
             return [row[:longest] for row in rows]
-    raise InputError(f"{folder}: neither validation nor train has rows to compare models on.")
+    raise InputError(
+        f"{folder}: neither validation nor train has rows to compare models on; run the stage template again."
+    )
 
 
 def training_rows(folder: Path, count: int) -> list[list[int]]:
@@ -134,7 +136,7 @@ def compare(
         known = min(expected.shape[-1], measured.shape[-1])
         expected, measured = expected[:, :known], measured[:, :known]
         if not (torch.isfinite(expected).all() and torch.isfinite(measured).all()):
-            raise CheckFailed(f"{what}: logits are NaN or infinite; the model is unusable.")
+            raise CheckFailed(f"{what}: its logits are NaN or infinite, so the model is unusable.")
         largest = max(largest, (expected - measured).abs().max().item())
         log_expected, log_measured = expected.double().log_softmax(-1), measured.double().log_softmax(-1)
         divergence += (log_expected.exp() * (log_expected - log_measured)).sum().item()

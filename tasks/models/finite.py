@@ -45,7 +45,7 @@ def check_stored(folder: Path, most: int) -> Reading:
         finite, empty = _looked_at(tensor, size, space)
         if not finite:
             raise ModelError(
-                f"{tensor.file}: the tensor {name} has numbers that are NaN or infinite; restore the file, or make it "
+                f"{tensor.file}: the tensor {name} contains NaN or infinite values; restore the file, or create it "
                 "again."
             )
         read += size

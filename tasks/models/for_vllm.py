@@ -46,10 +46,10 @@ def machine_problems(key: str, other: str, newest: str | None = None, library: s
         yield f"{key} is vllm, which is not installed here; run: pip install 'vllm{versions}', or set it to {other}."
     installed = version()
     if not numbers(OLDEST) <= numbers(installed) or (newest and numbers(installed) > numbers(newest)):
-        which = f"from {OLDEST} to {newest}" if newest else f"that is not older than {OLDEST}"
+        which = f"a version from {OLDEST} to {newest}" if newest else f"version {OLDEST} or newer"
         yield (
-            f"{key} is vllm, but the installed {library} does not support its version {installed}; install one "
-            f"{which}, or set it to {other}."
+            f"{key} is vllm, but the installed {library} does not support vLLM {installed}; install {which}, or set it "
+            f"to {other}."
         )
     import torch
 

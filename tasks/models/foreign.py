@@ -6,7 +6,7 @@
 `check_sizes` comes first where a library would build what the file asks for: sizes that lie cost time and memory.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from tasks.core.errors import ModelError, TemperError, is_fault
 from tasks.core.json_files import read_object
+from tasks.core.numbers import counted
 
 CONFIG = "config.json"
 
@@ -50,7 +51,7 @@ def foreign(path: Path, remedy: str = "restore the file", what: str = "it cannot
     except TemperError:
         raise
     except MemoryError:
-        raise ModelError(f"{path}: it needs more memory than there is; {remedy}.") from None
+        raise ModelError(f"{path}: it needs more memory than this machine has; {remedy}.") from None
     except BaseException as error:
         if (
             not is_fault(error)
@@ -71,13 +72,26 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder}: no {CONFIG}; put the one that belongs to the weights there.") from None
 
 
+def check_complete(location: str | Path, missing: Sequence[str]) -> None:
+    """Raise `ModelError` where the model lacks the weights `missing`: transformers fills them with random values."""
+    if missing:
+        raise ModelError(
+            f"{location}: {counted(len(missing), 'weights')} missing, such as {missing[0]}, which transformers would "
+            "fill with random values; restore the files of the model."
+        )
+
+
 def check_sizes(folder: Path, tensors: Mapping[str, Shaped]) -> None:
     """Raise `ModelError` where config.json asks for a model that `tensors`, those beside it, cannot fill."""
     config = read_config(folder)
     numbers = PACKED * max((prod(tensor.shape) for tensor in tensors.values()), default=0)
+    beside = counted(len(tensors), "tensors")
     nested = [value for value in config.values() if isinstance(value, dict)]
     for values in (config, *nested):
-        for keys, most, what in ((WIDTHS, numbers, "the largest has fewer numbers"), (DEPTHS, len(tensors), "")):
+        for keys, most, fault in (
+            (WIDTHS, numbers, f"the largest of {beside} beside it has fewer values"),
+            (DEPTHS, len(tensors), f"there are only {beside} beside it"),
+        ):
             for key in keys:
                 size = values.get(key)
                 if size is None or isinstance(size, list):  # a list: one for each layer
@@ -85,7 +99,4 @@ def check_sizes(folder: Path, tensors: Mapping[str, Shaped]) -> None:
                 if isinstance(size, bool) or not isinstance(size, int) or size < 0:
                     raise ModelError(f"{folder / CONFIG}: {key} = {size!r} is not a valid size; restore the file.")
                 if size > most:
-                    raise ModelError(
-                        f"{folder / CONFIG}: {key} = {size}, and there are {len(tensors)} tensors beside it"
-                        f"{', of which ' + what if what else ''}; restore the file."
-                    )
+                    raise ModelError(f"{folder / CONFIG}: {key} = {size}, but {fault}; restore the file.")

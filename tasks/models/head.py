@@ -24,7 +24,7 @@ from tasks.models.classes import (
     model_config,
     tells_each_class,
 )
-from tasks.models.foreign import CONFIG
+from tasks.models.foreign import CONFIG, check_complete
 from tasks.rows.label_lists import THRESHOLD
 
 LAYER = "score"
@@ -42,7 +42,7 @@ def check_family(config: Any, location: str) -> None:
         )
     if config.get_text_config() is not config:
         raise ModelError(
-            f"{location}: a classifier needs a text-only model, but this one has other parts; choose another base, or "
+            f"{location}: a classifier needs a text-only model, but this one is multimodal; choose another base, or "
             "set train.objective to rows."
         )
 
@@ -102,11 +102,7 @@ class Head:
             output_loading_info=True,
             **options,
         )
-        if missing := sorted(name for name in report["missing_keys"] if not name.startswith(f"{LAYER}.")):
-            raise ModelError(
-                f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; they would be random: "
-                "restore the files of the model."
-            )
+        check_complete(folder, sorted(name for name in report["missing_keys"] if not name.startswith(f"{LAYER}.")))
         with torch.no_grad():
             for weight in getattr(model, LAYER).parameters():
                 weight.zero_()

@@ -37,7 +37,7 @@ def check_finite(model: Any, folder: Path) -> None:
     """Raise `ModelError` where a weight of `model`, loaded from `folder`, is NaN or infinite."""
     for name, value in model.named_parameters():
         if not value.isfinite().all():
-            raise ModelError(f"{folder}: {name} holds NaN or infinite numbers; restore the files of the model.")
+            raise ModelError(f"{folder}: {name} contains NaN or infinite values; restore the files of the model.")
 
 
 def grow(model: Any, tokenizer: Sized) -> bool:

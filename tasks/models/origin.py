@@ -33,9 +33,10 @@ def check_origin(folder: Path, location: str, base: Path, names: Collection[str]
         return
     named = "names no base" if name == UNNAMED else f"was trained on {name}"
     raise ModelError(
-        f"{folder}: the adapter {named} by its adapter_config.json, has no training.json, and the base is {location}. "
-        f"If that is the same model, {remedy.format(name=name, location=location)}; otherwise put the adapter's own "
-        "base there."
+        f"{folder}: the adapter {named} (adapter_config.json), the base is {location}, and no training.json has a hash "
+        "to compare. "
+        f"If that is the same model, {remedy.format(name=name, location=location)}; otherwise use the adapter's own "
+        "base."
     )
 
 

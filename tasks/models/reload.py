@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from tasks.core.errors import CheckFailed, MachineError
+from tasks.core.numbers import counted
 
 if TYPE_CHECKING:
     import torch
@@ -72,8 +73,8 @@ class Reloader:
             except EOFError:
                 self.process.join()
                 raise MachineError(
-                    f"{folder}: the process that loads it again ended with {self.process.exitcode}; free some memory, "
-                    "then run again."
+                    f"{folder}: the process that loads it again ended with exit code {self.process.exitcode}; free "
+                    "some memory, then run again."
                 ) from None
             if fault:
                 raise CheckFailed(f"{folder}: the saved model cannot be loaded again: {fault}")
@@ -99,9 +100,15 @@ def load_plain(folder: Path, scratch: Path) -> Any:
     model, report = getattr(transformers, architecture).from_pretrained(
         folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **placed
     )
-    for kind, what in (("missing_keys", "are missing"), ("mismatched_keys", "have a different shape than it says")):
+    for kind, what in (
+        ("missing_keys", "missing"),
+        ("mismatched_keys", "of another shape than config.json says"),
+    ):
         if names := sorted(map(str, report[kind])):
-            raise CheckFailed(f"{len(names)} weights {what}, such as {names[0]}; on loading, they would be random.")
+            raise CheckFailed(
+                f"{counted(len(names), 'weights')} {what}, such as {names[0]}, which loading would fill with random "
+                "values."
+            )
     return model.eval()
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from tasks.core.errors import ModelError
 from tasks.core.json_files import read_as
+from tasks.core.numbers import counted
 
 INDEX = "model.safetensors.index.json"
 """Which file holds which tensor, where there are several."""
@@ -123,7 +124,7 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
             tensors[name] = tensor
     if missing := sorted(set(named) - set(tensors)):
         raise ModelError(
-            f"{folder}: {INDEX} names {len(missing)} tensors that no file holds, the first is {missing[0]} in "
+            f"{folder}: {INDEX} names {counted(len(missing), 'tensors')} that no file holds, such as {missing[0]} in "
             f"{named[missing[0]]}; restore the files of the model."
         )
     if not tensors:
@@ -174,5 +175,5 @@ def _stored(name: str, facts: _Facts, file: Path, start: int) -> StoredTensor:
     first, end = facts.data_offsets
     tensor = StoredTensor(TYPES[facts.dtype], tuple(facts.shape), file, start + first)
     if end - first != tensor.size:
-        raise ValueError(f"the tensor {name} takes {tensor.size} bytes by its shape, {end - first} by its place")
+        raise ValueError(f"the tensor {name} takes {tensor.size} bytes by its shape, but {end - first} by its offsets")
     return tensor

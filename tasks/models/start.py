@@ -35,8 +35,8 @@ def adapter_folder(what: str, name: str, paths: Paths) -> Path:
     if not (folder / CONFIG).is_file() or not any(folder.glob("adapter_model.*")):
         there = sorted(file.parent.name for file in paths.starts.glob("*/adapter_config.json"))
         raise InputError(
-            f"{PATHS.params}: {what}.start = {name!r}: {folder} is not an adapter (adapter_config.json, "
-            f"adapter_model.safetensors); found: {', '.join(there) or 'none'}."
+            f"{PATHS.params}: {what}.start = {name!r}: {folder} is not an adapter, which has adapter_config.json and "
+            f"adapter_model.safetensors; found: {', '.join(there) or 'none'}."
         )
     if not (folder / "adapter_model.safetensors").is_file():
         raise InputError(f"{folder}: its weights are pickled, which can run code; save them as safetensors.")
@@ -102,9 +102,10 @@ def load(what: str, settings: Tuning, name: str, model: Any, paths: Paths, grown
     if other := sorted(held ^ stored):
         lacking = "has no place for" if other[0] in stored else "lacks"
         subject = "the base" if other[0] in stored else "the adapter"
+        more = f" and {len(other) - 1} more tensors" if len(other) > 1 else ""
         raise ModelError(
-            f"{adapter}: the adapter does not fit the base: {subject} {lacking} {other[0]}, and {len(other) - 1} more; "
-            "put an adapter of this base there."
+            f"{adapter}: the adapter does not fit the base: {subject} {lacking} {other[0]}{more}; put an adapter of "
+            "this base there."
         )
     widen_trained(tuned)
     scale_between(tuned)
@@ -116,7 +117,7 @@ def _check_base(adapter: Path, base: dict[str, Any], folder: Path) -> None:
     known = training_record(adapter).base
     if known and known != base["sha256"]:
         raise ModelError(
-            f"{adapter}: the adapter was trained on a base with the hash {known[:12]}, and {PATHS.base} has "
+            f"{adapter}: the adapter was trained on a base with the hash {known[:12]}, but {PATHS.base} has "
             f"{base['sha256'][:12]}; restore the base that it was trained on, or put another adapter there."
         )
     check_origin(adapter, base["location"], folder, (), REMEDY)
@@ -136,7 +137,7 @@ def _check_agreement(what: str, settings: Tuning, adapter: Path) -> dict[str, An
         names = [name for name, other in METHODS.items() if other.kind == kind]
         advice = f"set it to {names[0]}" if names else "temper does not support this type"
         raise SettingsError(
-            f"{key}.method is {settings.method}, and the adapter in {adapter} is of the kind {kind}; {advice}."
+            f"{key}.method is {settings.method}, but the adapter in {adapter} is of the kind {kind}; {advice}."
         )
     if kind in PROMPTS:
         raise SettingsError(
@@ -159,8 +160,8 @@ def _check_agreement(what: str, settings: Tuning, adapter: Path) -> dict[str, An
             f"{key}.start: the adapter already has weights, but {what} says how to initialise new ones; set "
             f"{what}.method to lora, and remove init_lora_weights from {what}.peft."
             if not config.get("eva_config")
-            else f"{key}.start: the adapter in {adapter} says that it is not initialised yet (eva_config); set that to "
-            "null there."
+            else f"{key}.start: the adapter in {adapter} says that it is not initialised yet; set eva_config to null "
+            "in its adapter_config.json."
         )
     if differing := _differing(settings, config):
         held, wanted = ("; ".join(f"{name} {values[side]}" for name, *values in differing) for side in (0, 1))
@@ -172,7 +173,7 @@ def _check_agreement(what: str, settings: Tuning, adapter: Path) -> dict[str, An
     scheme = recorded.quantization.scheme if recorded.quantization else None
     if recorded.base and scheme != settings.quantized:
         raise SettingsError(
-            f"{key}.quantization is {settings.quantized or 'null'}, and the adapter in {adapter} was trained on a base "
+            f"{key}.quantization is {settings.quantized or 'null'}, but the adapter in {adapter} was trained on a base "
             f"in {scheme or 'full precision'}; set it to {scheme or 'null'}."
         )
     return config

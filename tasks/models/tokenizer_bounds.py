@@ -93,13 +93,13 @@ def try_out(tokenizer: Any, patterns: list[str], folder: Path) -> None:
         backend.no_truncation()
         around = len(backend.encode("a", add_special_tokens=True).ids)
         if around > EXTRA:
-            raise refuse(f"it makes {around:,} tokens of one letter")
+            raise refuse(f"it turns one letter into {around:,} tokens")
         for text in (SAMPLE * 20, *(text for pattern in patterns for text in _texts(pattern))):
             ids = backend.encode(text, add_special_tokens=False).ids
             if len(ids) > GROWTH * len(text.encode()):
-                raise refuse(f"it makes {len(ids):,} tokens of {len(text):,} characters such as {text[:6]!r}")
+                raise refuse(f"it turns {len(text):,} characters, such as {text[:6]!r}, into {len(ids):,} tokens")
             if len(decoded := backend.decode(ids, skip_special_tokens=False)) > GROWTH * (len(text) + len(ids)):
-                raise refuse(f"it decodes {len(text):,} characters such as {text[:6]!r} as {len(decoded):,}")
+                raise refuse(f"it decodes {len(text):,} characters, such as {text[:6]!r}, as {len(decoded):,}")
 
     in_child(read, SECONDS, refuse)
 

@@ -40,7 +40,7 @@ def distances(reference: list[torch.Tensor], candidate: list[torch.Tensor], what
     """
     one, other = torch.stack(reference).double(), torch.stack(candidate).double()
     if not (torch.isfinite(one).all() and torch.isfinite(other).all()):
-        raise CheckFailed(f"{what}: a vector has numbers that are not finite; the model is unusable.")
+        raise CheckFailed(f"{what}: a vector contains NaN or infinite values, so the model is unusable.")
     return (1 - torch.nn.functional.cosine_similarity(one, other, dim=-1)).clamp(min=0)
 
 

@@ -38,7 +38,8 @@ class Logits:
         difference = compare(self.expected, self._read_back(out, scheme), str(PATHS.quantized(scheme)), self.stops)
         self._judge(difference, scheme, advice)
         words = (
-            f"{shown(difference.divergence, 2)} nats per token from it, same next token in {difference.agreement:.1%}"
+            f"{shown(difference.divergence, 2)} nats per token from merged, same next token in "
+            f"{difference.agreement:.1%}"
         )
         return {"max_divergence": self._limit(scheme), **difference.as_dict()}, words
 
@@ -73,5 +74,5 @@ class Logits:
             if share < least:
                 raise CheckFailed(
                     f"{where}: agrees with the merged model on {what} in {share:.1%} of {difference.tokens} positions, "
-                    f"less than quantize.{key} = {shown(least)} asks for; {advice} lower the limit."
+                    f"less than quantize.{key} = {shown(least)} requires; {advice} lower the limit."
                 )

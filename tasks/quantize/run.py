@@ -70,8 +70,8 @@ def _check_share(settings: Settings, scheme: str, share: float, advice: str) -> 
     if share < settings.min_low_bits:
         raise CheckFailed(
             f"{PATHS.quantized(scheme)}: {scheme} stores only {share:.0%} of the layers' weights in fewer bits, less "
-            f"than quantize.min_low_bits = {shown(settings.min_low_bits)} asks for: its library leaves other layers of "
-            f"this model as they are, such as experts; {advice} lower the limit."
+            f"than quantize.min_low_bits = {shown(settings.min_low_bits)} requires: its library does not quantise "
+            f"every kind of layer, such as experts; {advice} lower the limit."
         )
 
 
@@ -85,9 +85,9 @@ def _check_tokens(merged: Path, out: Path, scheme: str, rows: list[list[int]]) -
     one, other = (coder(texts, add_special_tokens=False)["input_ids"] for coder in (tokenizer, load_tokenizer(out)))
     if one != other:
         raise CheckFailed(
-            f"{PATHS.quantized(scheme)}: its tokenizer gives other token ids than the merged model's for the same "
-            f"text, so it would read other tokens than in training; remove {scheme} from quantize.schemes, and report "
-            "this tokenizer."
+            f"{PATHS.quantized(scheme)}: its tokenizer and the merged model's give different token ids for the same "
+            f"text, so the model would read other tokens than in training; remove {scheme} from quantize.schemes, and "
+            "report this tokenizer."
         )
 
 

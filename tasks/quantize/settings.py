@@ -19,15 +19,16 @@ class Settings(Section):
     probes: Annotated[int, Field(ge=1)] = 16
     """Rows of the validation split (or of the training split if there is none) on which models are compared."""
     calibration: Annotated[int, Field(ge=1)] = 128
-    """Number of training rows, the first ones, for calibrating gptq and for `imatrix`."""
+    """Number of training rows, from the first on, for the calibration of gptq and for `imatrix`."""
     imatrix: bool = False
     """For gguf schemes below 8 bits: weight the rounding by the activations on `calibration` rows (llama.cpp's
-    importance matrix). Closer to the merged model at the same size, for one pass of llama.cpp over these rows."""
+    importance matrix). The result is closer to the merged model at the same size. It costs one pass of llama.cpp over
+    these rows."""
     max_divergence: Annotated[float, Field(gt=0)] = 1.0
     """Largest mean Kullback-Leibler divergence from the merged model, in nats per token, before the stage fails; for
-    schemes that `limits` does not name. An embedding model has `limits` alone."""
+    schemes that `limits` does not name. Embedding models use only `limits`."""
     limits: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    """The same limit for single schemes, as SCHEME: NUMBER, in nats per token. Of an embedding model: largest mean
+    """The same limit for single schemes, as SCHEME: NUMBER, in nats per token. For an embedding model: largest mean
     distance (1 - cosine) of a text's vector from that of the merged model, as a share of the mean distance between two
     texts; 0.2 for schemes that are not named."""
     min_same_tokens: Share = 0.0

@@ -44,8 +44,8 @@ class Vectors:
         if mean > max(limit * apart, ROUNDING):
             raise CheckFailed(
                 f"{where}: its vectors differ by {shown(mean, 3)} (mean cosine distance) from those of the merged "
-                f"model, {share:.1%} of the {shown(apart, 3)} between two texts, more than the {limit:.1%} that "
-                f"quantize.limits allows {scheme}; {advice} set quantize.limits.{scheme} to a larger share."
+                f"model. That is {share:.1%} of the {shown(apart, 3)} between two texts, more than the {limit:.1%} "
+                f"that quantize.limits allows {scheme}; {advice} set quantize.limits.{scheme} to a larger share."
             )
         facts = {
             "max_share": limit,
@@ -54,4 +54,4 @@ class Vectors:
             "max_cosine_distance": digits(moved.max().item()),
             "between_texts": digits(apart),
         }
-        return facts, f"mean cosine distance {shown(mean, 2)} from it, {share:.1%} of that between two texts"
+        return facts, f"mean cosine distance {shown(mean, 2)} from merged, {share:.1%} of that between two texts"

@@ -60,6 +60,6 @@ def _check_shapes(folder: Path, location: str, base: Path) -> None:
     if other := sorted({name for name in {*own, *of_base} if own.get(name) != of_base.get(name)}):
         sizes = [str(tuple(one[other[0]])) if other[0] in one else "missing" for one in (own, of_base)]
         raise InputError(
-            f"merge.combine.weights: {folder} is no model of the base {location}: {other[0]} is {sizes[0]} there, and "
-            f"{sizes[1]} in the base; combine models tuned from the same base."
+            f"merge.combine.weights: {folder} was not tuned from the base {location}: {other[0]} is {sizes[0]} there, "
+            f"but {sizes[1]} in the base; combine models tuned from the same base."
         )

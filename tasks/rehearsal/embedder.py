@@ -87,7 +87,7 @@ def _quantise(embedder: Embedder, tokenizer: Any, scheme: str, model: Any, scrat
     SCHEMES[scheme].write(whole, small, Calibration(list))
     (vector,) = Embedder.of(small).embedded(embedder.load(small), [[5, 6, 7, 8]])
     if not torch.isfinite(vector).all():
-        raise CheckFailed("its vectors are not finite")
+        raise CheckFailed("its vectors contain NaN or infinite values")
 
 
 def _tune_and_merge(embedder: Embedder, model: Any, scratch: Path) -> None:
@@ -113,4 +113,4 @@ def _tune_and_merge(embedder: Embedder, model: Any, scratch: Path) -> None:
         live = embedder.vectors(tuned.eval(), ids, mask)
         merged = embedder.vectors(tuned.merge_and_unload(), ids, mask)
         if (1 - torch.nn.functional.cosine_similarity(live, merged)).max() > MISSED:
-            raise CheckFailed("the merged model gives other vectors than the base with its adapter")
+            raise CheckFailed("the merged model gives other vectors than the base with the live adapter")

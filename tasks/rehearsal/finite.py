@@ -47,8 +47,8 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
             errors.append(ModelError(f"{folder}: every number of {kinds} is 0; restore the files, or make them again."))
         if reading.read < reading.total:
             remarks.append(
-                f"{folder}: of {storage(reading.total)} of weights the first {reading.read / reading.total:.0%} of "
-                "each tensor were read for NaN and infinite numbers; a stage that loads the rest looks at it."
+                f"{folder}: the first {reading.read / reading.total:.0%} of each tensor ({storage(reading.total)} of "
+                "weights in all) was checked for NaN and infinite values; a stage that loads the rest checks it."
             )
     return errors, remarks
 

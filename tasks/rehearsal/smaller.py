@@ -13,6 +13,6 @@ def check_shares(skeleton: Any, schemes: list[str], least: float) -> None:
     if affected and (share := low_bits_share(skeleton)) < least:
         raise CheckFailed(
             f"quantize: {', '.join(affected)} would store only {share:.0%} of the layers' weights in fewer bits, less "
-            f"than quantize.min_low_bits = {least:g} asks for: bitsandbytes leaves the other layers of this model as "
-            f"they are, such as experts; remove {', '.join(affected)} from quantize.schemes, or lower the limit."
+            f"than quantize.min_low_bits = {least:g} requires: bitsandbytes does not quantise the other layers of this "
+            f"model, such as experts; remove {', '.join(affected)} from quantize.schemes, or lower the limit."
         )

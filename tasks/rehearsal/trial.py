@@ -114,7 +114,7 @@ def merge(base: Path, trained: Path, tokenizer: Any, out: Path) -> None:
             logits = merged(input_ids=torch.tensor([ids]), use_cache=False).logits[0]  # (T, V)
         effect = (right - untuned).abs().max()
         if (logits[:, : right.shape[-1]] - right).abs().max() > MISSED * effect:
-            raise CheckFailed("merge: the merged model gives other outputs than base and live adapter.")
+            raise CheckFailed("merge: the merged model gives other outputs than the base with the live adapter.")
 
 
 def rehearse(

@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.core.errors import ModelError
 from tasks.models.classes import auto_class, from_pretrained, unreported
+from tasks.models.foreign import check_complete
 from tasks.models.shards import stored_tensors
 from tasks.rehearsal.kind import ADVICE
 
@@ -24,15 +25,13 @@ def full_size(folder: Path, config: Any, location: str, *, kind: Any = None, mad
     options = {"device_map": "meta", "output_loading_info": True, "ignore_mismatched_sizes": True}
     with unreported():  # what it says is said below in one sentence
         model, report = _built(lambda: from_pretrained(folder, kind=kind, **options), location)
-    if missing := sorted(name for name in report["missing_keys"] if not (made_up and name.startswith(made_up))):
-        raise ModelError(
-            f"{location}: {len(missing)} weights are missing, such as {missing[0]}; they would be random: "
-            "restore the files of the model."
-        )
+    check_complete(
+        location, sorted(name for name in report["missing_keys"] if not (made_up and name.startswith(made_up)))
+    )
     if other := sorted(report["mismatched_keys"]):
         name, stored, expected = other[0]
         raise ModelError(
-            f"{location}: the weight {name} has the shape {tuple(stored)}, and config.json asks for {tuple(expected)}; "
+            f"{location}: the weight {name} has the shape {tuple(stored)}, but config.json says {tuple(expected)}; "
             "restore the configuration that belongs to the weights."
         )
     return model

@@ -45,14 +45,14 @@ class Alike:
             return f"the server rejected it: {response.failed}"
         expected, served = whole(question.output), whole(response.text)
         if response.tool_calls:
-            return "" if self._same_calls(question, response) else "other calls"
+            return "" if self._same_calls(question, response) else "other tool calls"
         if question.finish == "length":  # evaluation cut it; the server had one token more
             return "" if served.startswith(expected) else "another answer"
         if served != expected:
             goes_on = expected and served.startswith(expected)
-            return "it continues after the answer: a stop token is missing there" if goes_on else "another answer"
+            return "it continues after the answer: the server lacks a stop token" if goes_on else "another answer"
         if response.finish_reason == "length":
-            return "the same text, but it did not stop there: a stop token is missing"
+            return "the same text, but it did not stop: the server lacks a stop token"
         if response.reasoning and question.reasoning and response.reasoning.strip() != question.reasoning.strip():
             return "the same answer after different reasoning"
         return ""

@@ -110,9 +110,9 @@ async def _body(request: Request) -> dict[str, Any]:
     try:
         body = await request.json()
     except (ValueError, RecursionError):  # RecursionError: brackets in brackets, thousands deep
-        raise RequestError("the body is not JSON") from None
+        raise RequestError("the request body is not JSON") from None
     if not isinstance(body, dict):
-        raise RequestError("the body is not a JSON object")
+        raise RequestError("the request body is not a JSON object")
     return body
 
 

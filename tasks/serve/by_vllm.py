@@ -117,7 +117,7 @@ def _wait(process: "subprocess.Popen[bytes]", url: str) -> None:
             pass
         time.sleep(PAUSE)
     process.terminate()
-    raise MachineError(f"vLLM was not ready after {PATIENCE:.0f} s.")
+    raise MachineError(f"vLLM was not ready after {PATIENCE:.0f} s; its output is above.")
 
 
 def _free_port() -> int:

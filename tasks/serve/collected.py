@@ -54,7 +54,7 @@ class Collector:
         if verdict == "better":
             worse = marked.get("rejected")
             if not isinstance(worse, dict):
-                raise InputError("`better` needs `rejected`: the model and the answer that was worse.")
+                raise InputError("`better` needs `rejected`: the other model and its worse answer.")
             rejected = self._answer(worse)
             if rejected == answer:
                 raise InputError("both answers are the same, so none is better.")
@@ -81,7 +81,7 @@ class Collector:
         """Say where rows went, if any did."""
         if self.rows:
             print(
-                f"{self.rows} new rows in {self._folder}; have DVC keep them: temper data add {self._folder}",
+                f"{self.rows} new rows in {self._folder}; to keep them with DVC, run: temper data add {self._folder}",
                 flush=True,
             )
 
@@ -98,7 +98,7 @@ class Collector:
             raise InputError(f"there is no model {marked.get('model')!r} here; there are {', '.join(self._models)}.")
         text, reasoning, calls = (marked.get(key) for key in ("answer", "reasoning", "tool_calls"))
         if not isinstance(text, str) or not (text.strip() or calls):
-            raise InputError("the answer is empty; only an answer can be marked.")
+            raise InputError("the answer is empty, so it cannot be saved.")
         more = {"reasoning_content": reasoning} if reasoning else {}
         return {"role": "assistant", "content": text, **more, **({"tool_calls": calls} if calls else {})}
 

@@ -75,8 +75,8 @@ def questions(candidate: str, count: int, settings: Settings, paths: Paths, syst
     usable = [row for row in predictions if row["finish"] in ("stop", "length") and row["id"] in held_out]
     if not usable:
         raise NotEvaluated(
-            f"{candidate}: the evaluation has no generated answers to test rows (its metrics use likelihoods, or the "
-            "rows changed), so nothing can be compared."
+            f"{candidate}: the evaluation has no generated answers to test rows, so there is nothing to compare: its "
+            "metrics use likelihoods, or the rows have changed."
         )
     other = _outputs("merged" if candidate in BASES else "base", paths)
     ordered = sorted(usable, key=lambda row: str(row["id"]))
@@ -118,8 +118,8 @@ def verdict(candidate: str, asked: list[Question], teacher: Teacher, tokenizer: 
         here = len(tokenizer(one.prompt, add_special_tokens=False)["input_ids"]) if tokenizer and one.prompt else 0
         if here and served and here != served:
             notes.append(
-                f"row {one.id} has {served} tokens there but {here} in the evaluation: it uses another chat template, "
-                "system prompt or tokenizer."
+                f"row {one.id} has {served} tokens on the server but {here} in the evaluation: the server uses another "
+                "chat template, system prompt or tokenizer."
             )
             break
     if differences:
@@ -135,9 +135,9 @@ def _whose(candidate: str, differences: list[Difference], asked: int, paths: Pat
         if outputs and all(_is(outputs.get(one.question.id, ""), one.served) for one in differences):
             same.append(folder.name)
     if same:
-        return [f"these answers match those of {' and of '.join(same)}: is that the model that is served?"]
+        return [f"these answers match those of {' and of '.join(same)}: does the server run that model?"]
     if len(differences) == asked > 1:
-        return ["no row has the same answer as in the evaluation: this is another model or chat template."]
+        return ["no row has the same answer as in the evaluation: the server runs another model or chat template."]
     return []
 
 
@@ -186,9 +186,7 @@ def _predictions(candidate: str, paths: Paths) -> list[Row]:
     if not file.is_file():
         evaluated = sorted(one.parent.name for one in paths.evaluation("").glob(f"*/{file.name}"))
         there = f"evaluated: {', '.join(evaluated)}" if evaluated else "nothing is evaluated yet"
-        raise NotEvaluated(
-            f"{candidate}: there are no answers of an evaluation to compare with ({there}); run `temper run`."
-        )
+        raise NotEvaluated(f"{candidate}: there are no evaluated answers to compare with ({there}); run `temper run`.")
     read: list[Row] = read_table(file).to_pylist()
     return read
 

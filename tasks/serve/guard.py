@@ -66,7 +66,10 @@ class Guard:
         host = headers.get(b"host", [""])
         name = _hostname(f"//{host[0]}")
         if len(host) != 1 or (name not in self._names and name not in self._hosts):
-            return 403, "this server does not have that host name"  # DNS rebinding: a stranger's name for this machine
+            return (
+                403,
+                "this server does not answer to that host name",
+            )  # DNS rebinding: a stranger's name for this machine
         for origin in headers.get(b"origin", []):
             # the page's own address, or a proxy's: with its port, since another port is another program
             if origin not in self._origins and origin.partition("://")[2] != host[0]:
@@ -78,7 +81,7 @@ class Guard:
         if scope.get("method") in CHANGING:
             for kind in headers.get(b"content-type", []):
                 if kind.partition(";")[0].strip() != "application/json":
-                    return 415, "a request that changes something must be application/json"
+                    return 415, "a request that changes something needs the content type application/json"
         return 200, ""
 
 

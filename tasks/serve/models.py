@@ -72,7 +72,9 @@ def model(name: str, settings: Settings, paths: Paths) -> Model:
         raise SettingsError("base_few_shot is the base with examples in its prompt; serve base, and send the examples.")
     if name in settings.hosted and settings.hosted[name].server:
         url = settings.hosted[name].server.url  # type: ignore[union-attr]
-        raise SettingsError(f"{name} is already served at {url}; ask it there, or compare it: --check {url} {name}.")
+        raise SettingsError(
+            f"{name} is already served at {url}; use it there, or compare it: temper serve --check {url} {name}."
+        )
     if name in _adapters(paths):
         return Model(name, (base_folder(paths), paths.adapters / name, paths.tokenizer))
     if name in FORMATS:
@@ -119,10 +121,7 @@ def _adapters(paths: Paths) -> list[str]:
 
 def _exported(name: str, paths: Paths) -> Model:
     if name != OLLAMA:
-        raise SettingsError(
-            f"{name} is an export of {DEFAULT} or of adapters for another program; serve {DEFAULT}, or adapters by "
-            "name."
-        )
+        raise SettingsError(f"{name} is an export for another program; serve {DEFAULT}, or an adapter by its name.")
     folder = paths.exported(name)
     if not gguf_file(folder):
         raise InputError(f"{name} does not exist yet: run `temper run --set export.formats=[{name}]`.")

@@ -78,7 +78,7 @@ class Prompter:
         except Unrenderable as error:
             raise RequestError(str(error), param="messages") from None
         if SURROGATE.search(text):
-            raise RequestError("the messages have an unpaired surrogate, which is not a character", param="messages")
+            raise RequestError("the messages contain an unpaired surrogate, which is not a character", param="messages")
         token_ids = ids(self._tokenizer, text)
         room = self._context - len(token_ids)
         if room < 1:
@@ -88,7 +88,7 @@ class Prompter:
                 code="context_length_exceeded",
             )
         if not isinstance(body.get("stream_options") or {}, dict):
-            raise RequestError("stream_options is not an object", param="stream_options")
+            raise RequestError("stream_options must be an object", param="stream_options")
         limit = _whole(body, "max_completion_tokens", 1) or _whole(body, "max_tokens", 1) or room
         ask = Ask(
             token_ids,
@@ -102,7 +102,7 @@ class Prompter:
     def _messages(self, body: dict[str, Any]) -> list[Message]:
         raw = body.get("messages")
         if not isinstance(raw, list) or not raw:
-            raise RequestError("messages is missing or not a list of messages", param="messages")
+            raise RequestError("messages must be a list of at least one message", param="messages")
         messages = [_message(message, number) for number, message in enumerate(raw)]
         own = messages[0]["content"] if messages[0]["role"] == "system" else self._default
         system = "\n\n".join(filter(None, (self._before, own)))
@@ -113,16 +113,16 @@ class Prompter:
 def _check_tools(tools: Any) -> None:
     """Raise `RequestError` unless `tools` is a list of functions as OpenAI has them."""
     if not isinstance(tools, list):
-        raise RequestError("tools is not a list", param="tools")
+        raise RequestError("tools must be a list", param="tools")
     for number, tool in enumerate(tools):
         function = tool.get("function") if isinstance(tool, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"].strip():
             raise RequestError(
-                f"tools[{number}] is not a function with a name: {{type: function, function: {{name, parameters}}}}",
+                f"tools[{number}] must be a function with a name: {{type: function, function: {{name, parameters}}}}",
                 param="tools",
             )
         if not isinstance(function.get("parameters") or {}, dict):
-            raise RequestError(f"the parameters of tools[{number}] are not a JSON Schema of an object", param="tools")
+            raise RequestError(f"the parameters of tools[{number}] must be a JSON Schema of an object", param="tools")
 
 
 def _check_keys(body: dict[str, Any]) -> None:
@@ -143,7 +143,7 @@ def _message(message: Any, number: int) -> Message:
     """A message in the form that templates take: its content one text, and `system` for `developer`."""
     where = f"messages[{number}]"
     if not isinstance(message, dict):
-        raise RequestError(f"{where} is not a message", param="messages")
+        raise RequestError(f"{where} must be an object with a role and content", param="messages")
     role = "system" if message.get("role") == "developer" else message.get("role")
     if not isinstance(role, str) or role not in ROLES:
         raise RequestError(f"{where} has the role {role!r}; known: {', '.join(sorted(ROLES))}", param="messages")
@@ -173,9 +173,9 @@ def _number(body: dict[str, Any], key: str, default: float, most: float) -> floa
 def _whole(body: dict[str, Any], key: str, least: int, most: int | None = None) -> int | None:
     value = body.get(key)
     if most is not None and type(value) is int and value > most:
-        raise RequestError(f"{key} = {value}: must be a whole number up to {most}", param=key)
+        raise RequestError(f"{key} = {value}: must be a whole number of at most {most}", param=key)
     if value is not None and (type(value) is not int or value < least):
-        raise RequestError(f"{key} = {value!r}: must be a whole number from {least} up", param=key)
+        raise RequestError(f"{key} = {value!r}: must be a whole number of at least {least}", param=key)
     return value
 
 
@@ -183,5 +183,5 @@ def _stops(body: dict[str, Any]) -> tuple[str, ...]:
     stop = body.get("stop")
     stops = [stop] if isinstance(stop, str) else stop or []
     if not isinstance(stops, list) or not all(isinstance(text, str) and text for text in stops):
-        raise RequestError("stop is neither a text nor a list of texts", param="stop")
+        raise RequestError("stop must be a text or a list of texts", param="stop")
     return tuple(stops)

@@ -117,7 +117,9 @@ def load_models(chosen: list[Model], settings: Settings, system: str | None, pat
         print(f"{', '.join(names)}: {engine.about}", flush=True)
     system = shared_system(settings, paths) if system is None else system
     if system:
-        print(f"A request without a system prompt gets: {system[:100]!r} (--system TEXT, or --system '' for none)")
+        print(
+            f"Requests without a system prompt get: {system[:100]!r} (--system TEXT for another, --system '' for none)"
+        )
     voices = {}
     for model in chosen:
         tokenizer, engine = tokenizers[model.name], by_name[model.name]

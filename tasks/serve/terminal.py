@@ -22,8 +22,8 @@ HELP = """\
 /system [TEXT]       show the system prompt, or set it and start over
 /reset               start over
 /save good|bad       save the last answer as a row of data; with several models: /save good NAME
-/save better NAME    save that NAME's answer was better than the other one
-/help, /quit         Ctrl-C stops an answer, Ctrl-D ends"""
+/save better NAME    save NAME's answer as better than the other one
+/help, /quit         Ctrl-C stops an answer, Ctrl-D quits"""
 
 BOLD, DIM, PLAIN = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else ("", "", "")
 
@@ -143,7 +143,7 @@ class Dialogue:
     def _save(self, verdict: str = "", name: str = "", *more: str) -> None:
         names = list(self.turns)
         if verdict not in ("good", "bad", "better") or more:
-            raise InputError("/save takes good, bad, or better, and with several models a name.")
+            raise InputError("/save takes good, bad or better, and a name if you talk to several models.")
         if verdict == "better" and len(names) != 2:
             raise InputError("/save better compares two models; start with two of them: temper chat merged base.")
         name = name or (names[0] if len(names) == 1 else "")
@@ -151,7 +151,7 @@ class Dialogue:
             raise InputError(f"/save {verdict} which? Give one of {', '.join(names)}.")
         *before, last = self._messages(name) or [{}]
         if last.get("role") != "assistant":
-            raise InputError(f"there is no answer of {name} to save yet.")
+            raise InputError(f"{name} has not answered yet, so there is nothing to save.")
         marked = {"verdict": verdict, "messages": before, **_answer_of(name, last), "sampling": self._sampling}
         if verdict == "better":
             other = next(one for one in names if one != name)

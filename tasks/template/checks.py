@@ -119,7 +119,7 @@ CHECKS = {
     ),
     "quoted": Check(
         "warning",
-        "a text quotes special tokens: temper encodes them as plain text, other trainers treat them as real",
+        "a text quotes special tokens: temper encodes them as plain text, other trainers as special tokens",
         "huggingface/transformers#29279; aisa-group/PostTrainBench#64",
     ),
     "think": Check("error", "<think> and </think> are not balanced in an answer", "huggingface/trl#6361"),

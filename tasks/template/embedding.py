@@ -133,8 +133,8 @@ def prepared(base: Path, settings: Settings) -> tuple[Any, Embedder, dict[str, s
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         if tokenizer.pad_token is None:
-            raise ModelError(f"{base}: the tokenizer has no token to pad batches with; give it a pad_token.")
-        notes["no_pad"] = f"no pad token: batches are padded with {tokenizer.pad_token}, masked by position"
+            raise ModelError(f"{base}: the tokenizer has no token to pad batches with; set pad_token in its files.")
+        notes["no_pad"] = f"no pad token: temper pads batches with {tokenizer.pad_token}, masked by position"
     tokenizer.padding_side = "right"  # on the left, positions would begin with what fills up
     return tokenizer, embedder_of(base, settings, longest), notes, source
 

@@ -197,7 +197,7 @@ class Encoder:
         for base in range(PRIVATE[0], PRIVATE[-1] - size, size):
             if not any(base <= character < base + size for character in there):
                 return base
-        raise InputError("a text uses so many private-use Unicode characters that none is left to mark tokens.")
+        raise InputError("a text uses nearly all private-use Unicode characters, but temper needs some; remove it.")
 
     def _reader(self, base: int) -> tuple[Any, dict[int, int]]:
         """A tokenizer that reads control tokens as plain text, and the ids of those that characters stand for."""

@@ -45,7 +45,7 @@ class Preview:
             pieces += [self._text(ids[at : min(start, end)]), self._mark(ids[start : min(stop, end)])]
             at = max(at, min(stop, end))
         pieces.append(self._text(ids[at:]))
-        more = f"\n<b>and {len(part) - end} tokens more</b>" if end < len(part) else ""
+        more = f"\n<b>and {len(part) - end} more tokens</b>" if end < len(part) else ""
         head = f"{escape(name)}: {part.trained} of {len(part)} tokens trained"
         return f'<pre class="row"><b>{head}</b>\n{"".join(pieces)}{more}</pre>'
 

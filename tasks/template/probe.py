@@ -34,7 +34,9 @@ def reconcile(
     tokens = frozenset(tokenizer.convert_ids_to_tokens(sorted(stops)))
     if probe and (last := _end(encoder, probe, tokens, alone=not renderer.always_prompts)) and last not in tokens:
         before, tokenizer.eos_token = tokenizer.eos_token, last
-        notes["end_token"] = f"turns end with {last}, but generation stopped at {before}: {last} is the end token now"
+        notes["end_token"] = (
+            f"turns end with {last}, but generation stopped at {before}: temper made {last} the end token"
+        )
         tokens |= {last}
         dialogue_renderer.stop_at(tokens)
     inner = _inner(encoder, dialogue_renderer)
@@ -48,15 +50,15 @@ def reconcile(
     pad, end = tokenizer.pad_token, tokenizer.eos_token
     if vocabulary is not None and tokenizer.pad_token_id >= vocabulary:
         tokenizer.pad_token = end
-        notes["no_pad"] = f"the pad token {pad} has no row in the base's embeddings: batches are padded with {end}"
+        notes["no_pad"] = f"the pad token {pad} has no row in the base's embeddings: temper pads batches with {end}"
     elif pad == end:
         notes["no_pad"] = (
-            f"{end} is both end token and padding, and is masked by position; collators that mask it by id also mask "
-            "the ends"
+            f"{end} is both end token and padding: temper masks padding by position, other trainers by id, and then "
+            "the end tokens too"
         )
     if not renderer.takes_system:
         notes["no_system"] = (
-            "the chat template rejects system prompts: they are put at the start of the first user message"
+            "the chat template rejects system prompts: temper puts them at the start of the first user message"
         )
     if renderer.default_system:
         notes["own_system"] = (
@@ -65,7 +67,7 @@ def reconcile(
     if renderer.always_prompts:
         notes["trailing_prompt"] = "the chat template also adds a generation prompt to a finished dialogue"
     if renderer.writes_date:
-        notes["dated"] = f"the chat template writes today's date: it is always {TODAY:%Y-%m-%d}"
+        notes["dated"] = f"the chat template writes today's date: temper always sets it to {TODAY:%Y-%m-%d}"
     return notes
 
 

@@ -134,7 +134,7 @@ class Templater:
             except ValueError:
                 tools = None
             if not isinstance(tools, list):
-                raise Unrenderable("the row's tools are not a JSON list")
+                raise Unrenderable("the row's tools must be a JSON list")
             self._known_tools[text] = tools
         return self._known_tools[text]
 

@@ -136,9 +136,9 @@ def _check_stretched(rope: dict[str, Any] | None, longest: int) -> None:
     """Raise `InputError` where the base was stretched for longer rows (`rope` of base.json) than there are."""
     if rope and longest <= rope["original"]:
         raise InputError(
-            f"base.rope stretches the context from {rope['original']} to {rope['length']} tokens, and the longest row "
-            f"has {longest}: so no position beyond the old context would be trained, and shorter rows would get worse; "
-            "set base.rope to null, or add longer rows."
+            f"base.rope stretches the context from {rope['original']} to {rope['length']} tokens, but the longest row "
+            f"has {longest}. No position beyond the old context would be trained, and shorter rows would get worse. "
+            "Set base.rope to null, or add longer rows."
         )
 
 

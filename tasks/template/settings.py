@@ -21,14 +21,14 @@ class Embed(Section):
 
     pooling: Literal["auto", "mean", "cls", "last"] = "auto"
     """How the vectors of a text's tokens become one. mean: their mean; cls: that of the first token, for encoders;
-    last: that of the last token, for decoders. auto: as the folder of the base says, if sentence-transformers made it;
-    else mean."""
+    last: that of the last token, for decoders. auto: what the base's folder says if sentence-transformers made it,
+    otherwise mean."""
     normalize: bool = True
-    """Whether vectors are brought to length 1."""
+    """Scale each vector to length 1."""
     query: Annotated[str, Field(max_length=1000)] = ""
-    """What stands before each question, such as `query: `; prompt `query` of sentence-transformers."""
+    """Text put before each question, such as `query: `; the prompt `query` of sentence-transformers."""
     document: Annotated[str, Field(max_length=1000)] = ""
-    """What stands before each document, such as `passage: `; prompt `document` of sentence-transformers."""
+    """Text put before each document, such as `passage: `; the prompt `document` of sentence-transformers."""
 
 
 class Settings(Section):
@@ -49,10 +49,10 @@ class Settings(Section):
     max_length: Annotated[int, Field(ge=2)] | None = None
     """Longest row, in tokens; null: the context of the base (max_position_embeddings)."""
     over_length: Over = "error"
-    """What happens to a longer row. error: the run stops and names it; drop: remove it; truncate_prompt: remove its
+    """What to do with a longer row. error: stop the run and name the row; drop: remove it; truncate_prompt: remove its
     oldest messages, but never the system prompt, the last user message or the answer; truncate_answer: cut its end,
-    without adding a false stop token; split: cut texts into windows, and dialogues into parts of whole exchanges. All
-    of it is counted."""
+    without adding a false stop token; split: cut texts into windows, and dialogues into parts of whole exchanges.
+    temper counts all of it."""
     packing: bool = False
     """Pack several rows into sequences of at most max_length tokens; position ids keep the rows separate, and no row is
     cut for it."""
@@ -60,7 +60,7 @@ class Settings(Section):
     """Share of rows (0 to 1) that may be removed or cut before the run stops. A text in windows keeps every token, and
     does not count."""
     max_answer_loss: Share | None = None
-    """Share of the answers' tokens (0 to 1) that may be lost with them; null: the same as max_loss."""
+    """Share of the answers' tokens (0 to 1) that may be lost with those rows; null: the same as max_loss."""
     preview_rows: Annotated[int, Field(ge=0)] = 8
     """Rows shown in the preview, with their trained tokens marked."""
     embed: Annotated[Embed | None, Field(exclude_if=absent)] = None

@@ -57,7 +57,7 @@ def read(folder: Path | str, settings: Settings, **options: bool) -> Any:
     from transformers import AutoTokenizer
 
     if Path(folder).is_dir() and not any(next(Path(folder).glob(name), None) for name in FILES):
-        raise ModelError(f"{folder}: there is no tokenizer in this folder (no tokenizer.json).")
+        raise ModelError(f"{folder}: there is no tokenizer in this folder; put tokenizer.json there.")
     with foreign(Path(folder), "restore its files", "the tokenizer cannot be loaded"):
         patterns = check_file(Path(folder))
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
@@ -89,19 +89,20 @@ def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[st
         notes["added_tokens"] = f"new control tokens: {', '.join(added) or 'none, all were known'}"
     if not tokenizer.chat_template:
         tokenizer.chat_template = template_text("plain")
-        notes["no_template"] = "the base has no chat template, so plain is used (template.chat_template)"
+        notes["no_template"] = "the base has no chat template: temper uses plain (template.chat_template)"
     if not isinstance(tokenizer.chat_template, str):
         raise ModelError(f"{name}: the tokenizer has several chat templates; name one file in template.chat_template.")
     if not tokenizer.eos_token or tokenizer.eos_token_id is None:
-        raise ModelError(f"{name}: the tokenizer has no end token (eos_token), so a model could not learn to stop.")
+        raise ModelError(f"{name}: the tokenizer has no end token, so a model could not learn to stop; set eos_token.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # harmless: padding is masked by position, not by token
-        notes["no_pad"] = f"no pad token: batches are padded with {tokenizer.eos_token}, masked by position"
+        notes["no_pad"] = f"no pad token: temper pads batches with {tokenizer.eos_token}, masked by position"
     if _adds_bos(tokenizer) and not _writes_bos(tokenizer):
         # the tokenizer begins every text with it, so the base was trained that way (huggingface/transformers#27634)
         tokenizer.chat_template = "{{- bos_token -}}" + tokenizer.chat_template
         notes["no_bos"] = (
-            f"the chat template left out {tokenizer.bos_token}, with which the tokenizer starts texts; it was added"
+            f"the chat template leaves out {tokenizer.bos_token}, with which the tokenizer starts texts: temper added "
+            "it"
         )
     return tokenizer, notes
 
@@ -139,7 +140,7 @@ def max_length(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]
     longest = context_length(base)
     if asked is not None:
         if longest is not None and asked > longest:
-            raise InputError(f"template.max_length = {asked}: the base allows at most {longest} tokens.")
+            raise InputError(f"template.max_length = {asked}: the base allows at most {longest} tokens; lower it.")
         return asked, "template.max_length"
     known = [(longest, "context of the base"), (tokenizer.model_max_length, "model_max_length of the tokenizer")]
     bounds = [(length, source) for length, source in known if length and length < LONGEST]
@@ -150,7 +151,7 @@ def max_length(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]
 
 def _count(value: Any, base: Path, name: str) -> int | None:
     if value is not None and (not isinstance(value, int) or value < 1):
-        raise ModelError(f"{base / 'config.json'}: {name} = {value!r} is not a number of tokens.")
+        raise ModelError(f"{base / 'config.json'}: {name} = {value!r} is not a number of tokens; restore it.")
     return value
 
 

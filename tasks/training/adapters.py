@@ -55,7 +55,7 @@ def peft_configuration(what: str, settings: Tuning, task: str = "CAUSAL_LM") -> 
     for name in settings.peft:
         if name not in fields:
             raise SettingsError(
-                f"{PATHS.params}: unknown key '{what}.peft.{name}': {kind.__name__} of peft has no such field; "
+                f"{PATHS.params}: unknown key '{what}.peft.{name}': peft's {kind.__name__} has no such field; "
                 f"{hint(name, fields)}"
             )
     fields_set = {name: value for name, value in method.preset.items() if name in fields} | settings.peft
@@ -166,7 +166,9 @@ def unfreeze(what: str, model: Any, freeze: Freeze) -> None:
         weights = [weight for name, weight in model.named_parameters() if part in name]
         if not weights:
             tied = " (the head shares the weights of the embeddings)" if model.config.tie_word_embeddings else ""
-            raise SettingsError(f"{PATHS.params}: {what}.freeze.names: the base has no weight named {part}{tied}.")
+            raise SettingsError(
+                f"{PATHS.params}: {what}.freeze.names: the base has no weight named {part}{tied}; correct the name."
+            )
         for weight in weights:
             weight.requires_grad_(True)
 

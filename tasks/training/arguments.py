@@ -57,13 +57,11 @@ def arguments(
             if near:
                 advice += f", which is the key {what}.{key}?" if key else "?"
             raise SettingsError(
-                f"{PATHS.params}: unknown key '{what}.arguments.{name}': {kind.__name__} of trl has no such argument; "
+                f"{PATHS.params}: unknown key '{what}.arguments.{name}': trl's {kind.__name__} has no such argument; "
                 f"{advice}"
             )
         if name not in acting:
-            raise SettingsError(
-                f"{PATHS.params}: {what}.arguments.{name} is not offered: nothing here uses it; remove it."
-            )
+            raise SettingsError(f"{PATHS.params}: {what}.arguments.{name} has no effect here; remove it.")
     check_types(what, kind, further)
     halved = bfloat16(settings.dtype, cpu, width)
     values = {

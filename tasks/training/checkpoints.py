@@ -68,8 +68,8 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
         same.rename(target)
         before = _processes(_read(target / INPUTS))
         print(
-            f"{scratch.name}: resumes checkpoints of {before} processes with {_processes(known)}, with as many rows "
-            "per step; the last bits of the result differ from an uninterrupted run",
+            f"{scratch.name}: resumes checkpoints of {before} processes with {_processes(known)}. Each step has as "
+            "many rows as before, but the last bits of the result differ from an uninterrupted run",
             flush=True,
         )
     kept = None
@@ -77,13 +77,13 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
         if kept or not list(other.glob("checkpoint-*")):
             shutil.rmtree(other)
             if kept:
-                print(f"{scratch.name}: removed {other}, which is older", flush=True)
+                print(f"{scratch.name}: removed the older checkpoints in {other}", flush=True)
             continue
         kept = other
         changed = ", ".join(_differing(_read(other / INPUTS), known)) or "what it was made of"
         print(
-            f"{scratch.name}: cannot resume the checkpoints in {other}, because inputs have changed: {changed}. They "
-            "are used again if you restore those inputs; otherwise remove the folder.",
+            f"{scratch.name}: cannot resume the checkpoints in {other}, because inputs have changed: {changed}. "
+            "Restore those inputs to use the checkpoints again, or remove the folder.",
             flush=True,
         )
     target.mkdir(parents=True, exist_ok=True)

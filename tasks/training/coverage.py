@@ -96,7 +96,7 @@ def check_low_bits(what: str, settings: Tuning, model: Any) -> None:
     key = "method qlora" if settings.quantization is None else f"quantization {settings.quantization}"
     raise SettingsError(
         f"{PATHS.params}: {what}.{key} would hold only {share:.0%} of the base's weights in low bits, less than "
-        f"{what}.min_low_bits = {settings.min_low_bits:g} asks for: bitsandbytes quantises linear layers only, not "
+        f"{what}.min_low_bits = {settings.min_low_bits:g} requires: bitsandbytes quantises linear layers only, not "
         f"others such as {whole.name}. Set {what}.method to lora and {what}.quantization to null, or lower the limit "
         "if the memory is enough."
     )

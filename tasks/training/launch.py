@@ -60,7 +60,7 @@ class Launch(Section):
                 "weights to on a CPU; set it to false, or strategy to zero3"
             )
         if self.rendezvous and not 0 < int(self.rendezvous.rpartition(":")[2]) < 2**16:
-            raise ValueError(f"rendezvous: {self.rendezvous} has no port from 1 to 65535 after the colon")
+            raise ValueError(f"rendezvous: {self.rendezvous} has no port from 1 to 65535 after the colon; correct it")
         return self
 
     @property

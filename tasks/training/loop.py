@@ -135,8 +135,8 @@ def train(
         equal_rewards = [entry[ALIKE] for entry in trainer.state.log_history if ALIKE in entry]
         if equal_rewards and min(equal_rewards) == 1:
             raise CheckFailed(
-                f"{what}: in {steps_done} steps all answers to a prompt got the same reward, so nothing was learned; "
-                f"check that {what}.rewards separates good answers from bad ones, or raise {what}.answers."
+                f"{what}: in all {steps_done} steps, the answers to each prompt got the same reward, so nothing was "
+                f"learned; check that {what}.rewards separates good answers from bad ones, or raise {what}.answers."
             )
         raise CheckFailed(f"{what}: after {steps_done} steps no weight has changed; raise {what}.learning_rate.")
     facts = {
@@ -245,6 +245,6 @@ def _print_summary(
     print(
         f"{what}: {counts}, {counted(settings.step_count, 'steps')} of {counted(batch, workload.unit)}{epochs}, "
         f"{weights:,} trainable weights, {computes_in(values)} on {values.device.type}, "
-        f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", from {start.name}" if start else ""),
+        f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", resumes from {start.name}" if start else ""),
         flush=True,
     )

@@ -195,16 +195,16 @@ def check_resources(
     free = shutil.disk_usage(scratch).free
     if needs.disk > free:
         raise MachineError(
-            f"{what}: {storage(needs.disk)} of disk are needed for {checkpoints_kept(settings)} checkpoints and the "
-            f"result, {storage(free)} are free; free some space{'' if adapter else f', or set {what}.method to lora'}."
+            f"{what}: {checkpoints_kept(settings)} checkpoints and the result need {storage(needs.disk)} of disk, but "
+            f"only {storage(free)} is free; free some space{'' if adapter else f', or set {what}.method to lora'}."
         )
     free_memory, needed = available(), needs.memory - needs.loaded
     if needed <= free_memory:
         return
     raise MachineError(
-        f"{what}: {storage(needed)} of memory are needed in addition to the loaded model (gradients "
+        f"{what}: training needs {storage(needed)} of memory in addition to the loaded model (gradients "
         f"{storage(needs.gradients)}, optimiser {storage(needs.optimizer)}, activations {storage(needs.activations)}), "
-        f"{storage(free_memory)} are available; {ways(free_memory)}."
+        f"but only {storage(free_memory)} is available; {ways(free_memory)}."
     )
 
 
@@ -244,8 +244,8 @@ def report_full_memory(what: str, needs: MemoryEstimate, ways: Callable[[int], s
         release_cache()
         advice = ways(int(0.9 * (total - needs.loaded)))
         raise MachineError(
-            f"{what}: the GPU is full: training took {storage(taken)} of {storage(total)}, {storage(free)} were free, "
-            f"and {storage(needs.memory)} were estimated; other programs may be using the GPU; {advice}."
+            f"{what}: the GPU is full: training took {storage(taken)} of {storage(total)}, {storage(free)} was free, "
+            f"and the estimate was {storage(needs.memory)}. Stop other programs that use the GPU, or {advice}."
         ) from None
 
 

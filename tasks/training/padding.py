@@ -47,7 +47,8 @@ def use_padding_free(what: str, settings: Batched, model: Any, rows: Any, *forms
     form = first_apart(model, rows, *(forms or [FLAT_COLLATOR]))
     if form is None and settings.padding_free != "auto":
         raise CheckFailed(
-            f"{what}: the base mixes rows of a padding-free batch; set {what}.padding_free to auto or false."
+            f"{what}: the base mixes the rows of a padding-free batch, so each row would see the ones before it; set "
+            f"{what}.padding_free to auto or false."
         )
     return form
 

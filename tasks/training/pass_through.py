@@ -137,7 +137,8 @@ REFUSED: dict[str, str] = {
     ),
     **dict.fromkeys(("sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps"), _FIXED),
     **dict.fromkeys(
-        ("precompute_ref_log_probs", "precompute_ref_batch_size"), "rows are read on demand",
+        ("precompute_ref_log_probs", "precompute_ref_batch_size"),
+        "temper reads rows on demand and computes nothing in advance",
     ),
     "cast_lm_head_to_fp32": "the installed trl fails with it on common models",
     "reward_model_path": "use the key rewards to name a reward model: {kind: model, name: ...}",
@@ -163,7 +164,9 @@ def check_arguments(value: dict[str, Any]) -> dict[str, Any]:
     """`value`; `ValueError` where it holds an argument that has a key of its own, must be what it is, or is refused."""
     for name in sorted(set(value) & set(OWNED)):
         key = OWNED[name]
-        raise ValueError(f"{name} is set by the key {key}" if key else f"temper sets {name} itself")
+        raise ValueError(
+            f"{name} is set by the key {key}; use that instead" if key else f"temper sets {name} itself; remove it"
+        )
     for name in sorted(value):
         if reason := why_not(name):
             raise ValueError(f"{name} is not offered: {reason}")

@@ -77,7 +77,7 @@ def check_scheduler(what: str, settings: Optimization, chosen: Any) -> None:
         raise SettingsError(f"{key}: the schedule {settings.scheduler} rejects it: {reason}.") from None
     for step, rate in zip(steps, rates, strict=True):
         if not (isinstance(rate, float) and math.isfinite(rate) and rate >= 0):
-            raise SettingsError(f"{key}: the learning rate would be {rate} times its peak at step {step}; fix it.")
+            raise SettingsError(f"{key}: the learning rate would be {rate} times its peak at step {step}; change it.")
 
 
 def check_optimizer(what: str, settings: Optimization, values: Any) -> None:

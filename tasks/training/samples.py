@@ -65,7 +65,7 @@ class Asked(TrainerCallback):  # type: ignore[misc]
         self.entries: list[dict[str, Any]] = []
         if settings.prompts and not self.turns and not distributed.rank():
             print(
-                f"{what}: no sampled answers, since no validation row with a question and an answer leaves room for "
+                f"{what}: no sampled answers, because no validation row with a question and an answer leaves room for "
                 f"{settings.tokens} tokens in the context",
                 flush=True,
             )

@@ -29,8 +29,8 @@ class Optimization(Section):
     steps: Positive | None = 240
     """Optimiser steps. null, or absent while `epochs` is set: `epochs` decides."""
     epochs: Annotated[Annotated[float, Field(gt=0, le=10_000)] | None, Field(exclude_if=absent)] = None
-    """Passes over the training rows, instead of `steps`: this times the batches of all rows (or packs), divided by
-    `gradient_accumulation`, rounded up. null: `steps` decides."""
+    """Passes over the training rows, instead of `steps`. The number of steps is this times the batches of all rows (or
+    packs), divided by `gradient_accumulation`, rounded up. null: `steps` decides."""
     batch_size: Positive = 32
     """Rows per forward pass, or packs if rows are packed. The effective batch size is this times
     `gradient_accumulation`."""
@@ -59,7 +59,7 @@ class Optimization(Section):
     """Data type of the forward pass, whatever the weights are stored in. auto: bfloat16 on a GPU, and on a CPU with
     bfloat16 instructions if the base's hidden_size is at least 512; below that it would be slower."""
     threads: Positive = 2
-    """CPU threads. They are part of the result: another number sums in another order and changes the last bits."""
+    """CPU threads. Their number is part of the result: another one adds in another order and changes the last bits."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a fifth more time."""
     logging_steps: Positive = 10
@@ -74,7 +74,7 @@ class Optimization(Section):
         if value == "auto":
             raise ValueError(
                 "auto is not offered, since the batch size changes the result and must be the same on every machine; "
-                "set it to the effective batch, and let temper check --card tell how many rows fit at once"
+                "set it to the effective batch, and temper check --card says how many rows fit at once"
             )
         return value
 
@@ -108,9 +108,9 @@ class Batched(Optimization):
 
     padding_free: bool | Literal["auto"] = "auto"
     """Concatenate the rows of a batch, separated by position ids, instead of padding each to the longest. The gradients
-    are the same, and no padding is computed; on a CPU, attention goes over one row at a time where the base allows it.
-    auto: if a measurement shows that the base keeps rows separate; where masks do that, which cost attention over the
-    whole batch, only if batch_size times the longest row is at most 4,096 tokens."""
+    are the same, and no padding is computed. On a CPU, attention computes one row at a time if the base allows it.
+    auto: do so if a measurement shows that the base keeps rows separate. If only masks do that, attention computes the
+    whole batch, so auto then also requires that batch_size times the longest row is at most 4,096 tokens."""
     group_by_length: bool = False
     """Put rows of similar length into one batch: less padding, but less random batches. Only for rows that are not
     packed, and useful only if batches are padded (see `padding_free`)."""
@@ -153,8 +153,7 @@ class Samples(Section):
 
     prompts: Annotated[int, Field(ge=0, le=100)] = 0
     """Prompts from the validation split, evenly spread, that the model answers before the first step, at each
-    evaluation and at the end. It takes the most likely token, and the trained weights are the same as without samples.
-    0: none."""
+    evaluation and at the end. Decoding is greedy, and the trained weights are the same as without samples. 0: none."""
     tokens: Positive = 64
     """Longest such answer, in tokens."""
 
@@ -169,7 +168,7 @@ class Supervised(Batched, Tuning):
 
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
     """Further arguments of trl's SFTConfig, by their names in trl, such as dataloader_num_workers: 2 or
-    lr_scheduler_kwargs: {min_lr: 1e-5}. An argument without effect is refused."""
+    lr_scheduler_kwargs: {min_lr: 1e-5}. temper refuses an argument without effect."""
     launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
     """Processes that train together."""
     order: Annotated[Order, Field(exclude_if=usual)] = "shuffled"

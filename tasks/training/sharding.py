@@ -58,7 +58,7 @@ def check_base(what: str, settings: Any, model: Any, tokenizer: Any) -> None:
     rows = model.get_input_embeddings().num_embeddings
     if loading(settings) and len(tokenizer) > rows:
         raise SettingsError(
-            f"{PATHS.params}: the tokenizer has {len(tokenizer)} tokens and the base embeddings for {rows}; "
+            f"{PATHS.params}: the tokenizer has {len(tokenizer)} tokens, but the base has embeddings for {rows}, and "
             f"{what}.launch.strategy {strategy} cannot add rows to sharded weights; set it to ddp, or remove the new "
             "tokens from template.new_tokens."
         )

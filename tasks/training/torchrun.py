@@ -150,7 +150,7 @@ def _last(logs: Path, number: int) -> str:
     if not files:
         return "its own message above says why."
     lines = [line for line in files[-1].read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing."
+    return lines[-1] if lines else "it printed nothing."
 
 
 def _end_by(number: int) -> None:

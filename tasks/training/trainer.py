@@ -165,8 +165,8 @@ def _tell_untrained(what: str, settings: Batched, items: int, unit: str) -> None
     trained = settings.step_count * settings.batch_size * settings.gradient_accumulation * world(settings)
     if trained < items:
         print(
-            f"{what}: {settings.step_count:,} steps end before the first epoch does: {items - trained:,} of {items:,} "
-            f"{unit}, the last in the order, are never trained; raise {what}.steps to train on all.",
+            f"{what}: {settings.step_count:,} steps are less than an epoch, so the last {items - trained:,} of "
+            f"{items:,} {unit} in the order are never trained; raise {what}.steps to train on all.",
             flush=True,
         )
 

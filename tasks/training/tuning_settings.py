@@ -91,11 +91,11 @@ class Tuning(Section):
             raise ValueError(f"init_lora_weights {initial} is not offered: {REFUSED[initial]}")
         if method.lora and initial in METHODS and initial != info.data["method"]:
             raise ValueError(
-                f"init_lora_weights {initial} is the method {initial} here; set method to {initial}, and remove this"
+                f"to use init_lora_weights {initial}, set method to {initial}, and remove init_lora_weights"
             )
         lora = {"r": "r", "lora_alpha": "alpha", "lora_dropout": "dropout", "target_modules": "target_modules"}
         if method.lora and (twice := sorted(set(lora) & set(value))):
-            raise ValueError(f"{twice[0]} is the key lora.{lora[twice[0]]} here; set that instead")
+            raise ValueError(f"set the key lora.{lora[twice[0]]} instead of {twice[0]}")
         if missing := [name for name in method.needs if name not in value]:
             raise ValueError(f"the method needs {', '.join(missing)}, which have no default; set them here")
         check_names(value)

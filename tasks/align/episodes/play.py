@@ -129,8 +129,8 @@ class Player:
             joined = "\n\n".join(part for part in (question["content"], text) if part)
             if self.context is not None and len(text) > CHARACTERS * self.context:
                 raise InputError(
-                    f"{KEY}.environment: what reset returns for the row {opening.id} has {len(text):,} characters, and "
-                    f"the model reads {self.context:,} tokens; return a shorter text."
+                    f"{KEY}.environment: what reset returns for the row {opening.id} has {len(text):,} characters, but "
+                    f"the model's context is {self.context:,} tokens; return a shorter text."
                 )
             prompt = self.turns.prompt([*before, {**question, "content": joined}])
         room = self.episodes.max_tokens

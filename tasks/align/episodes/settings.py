@@ -21,8 +21,8 @@ class Episodes(Section):
 
     tools: tuple[InFile, ...] = ()
     """Functions that the model may call, each as file.py:function in data/guides. The model is shown each parameter's
-    type and its line in the docstring (an indented `name: what it is` under `Args:`), so both are required. It reads
-    what the function returns."""
+    type and its line in the docstring (an indented `name: what it is` under `Args:`), so both are required. The
+    model reads what the function returns."""
     environment: InFile | None = None
     """A class as file.py:Class in data/guides; each episode gets a new instance. `reset(prompt, reference)` starts the
     episode and may return a text, which is added to the end of the prompt. `step(answer)` returns a text and whether

@@ -66,7 +66,7 @@ def convert(merged: Path, path: Path, kind: str) -> None:
         file_type = types.ALL_F32 if kind == "f32" else types[f"MOSTLY_{kind.upper()}"]
         converted(merged, file_type, path, hparams=hparams, model_name="model").write()
     if not path.is_file():
-        raise CheckFailed(f"gguf-{kind}: llama.cpp's converter wrote no file.")
+        raise CheckFailed(f"gguf-{kind}: llama.cpp's converter wrote no file; {ADVICE}.")
 
 
 def _distrust(tokenizers: Any) -> None:

@@ -53,11 +53,11 @@ def difference(config: Config) -> str | None:
     name = next(iter(text["architectures"]), "")
     shorter = context(config)
     if shorter and shorter < SHORT:
-        return f"computes no attention over a sliding window ({shorter} tokens) for {name}"
+        return f"computes {name} without a sliding window, but config.json has one of {shorter} tokens"
     for field, (allowed, default) in FIXED.get(name, {}).items():
         value = default if text.get(field) is None else text[field]
         if value not in allowed:
-            return f"computes {name} with {field} = {allowed[0]}, and config.json says {value}"
+            return f"computes {name} with {field} = {allowed[0]}, but config.json says {value}"
     rule = RULES.get(name)
     return _activation(name, text) or (rule(text) if rule else None)
 
@@ -66,30 +66,30 @@ def _activation(name: str, config: Config) -> str | None:
     for known, names in ACTIVATIONS.items():
         value = next((config[field] for field in ACTIVATION_FIELDS if isinstance(config.get(field), str)), known)
         if name in names and value != known and not (known == "gelu" and value.startswith("gelu")):
-            return f"computes {name} with the activation {known}, and config.json says {value}"
+            return f"computes {name} with the activation {known}, but config.json says {value}"
     return None
 
 
 def _smollm3(config: Config) -> str | None:
     layers = config.get("no_rope_layers") or []
     fixed = [int((number + 1) % 4 != 0) for number in range(len(layers))]
-    return None if layers == fixed else "skips rotation in every fourth layer, but no_rope_layers names other layers"
+    return None if layers == fixed else "skips rotary positions in every fourth layer, but no_rope_layers names others"
 
 
 def _cohere(config: Config) -> str | None:
     normed, layers = bool(config.get("use_qk_norm")), config.get("num_hidden_layers", 0)
-    return None if normed == (layers >= 64) else "normalises queries and keys only from 64 layers on"
+    return None if normed == (layers >= 64) else "normalises queries and keys only in models of 64 or more layers"
 
 
 def _exaone4(config: Config) -> str | None:
     windowed, layers = window(config) is not None, config.get("num_hidden_layers", 0)
-    return None if windowed == (layers == 64) else "computes sliding windows only with 64 layers"
+    return None if windowed == (layers == 64) else "computes a sliding window only in models of 64 layers"
 
 
 def _olmoe(config: Config) -> str | None:
     heads = config.get("num_attention_heads")
     same = config.get("num_key_value_heads", heads) == heads
-    return None if same else "needs as many key heads as query heads"
+    return None if same else "needs as many key-value heads as query heads"
 
 
 def _nemotron_h(config: Config) -> str | None:
@@ -99,7 +99,7 @@ def _nemotron_h(config: Config) -> str | None:
 
 def _deepseek_v2(config: Config) -> str | None:
     grouped = config.get("topk_method") == "group_limited_greedy" and (config.get("n_group") or 1) > 1
-    return "chooses among all experts, but config.json only among those of the best groups" if grouped else None
+    return "chooses among all experts, but config.json allows only those of the best groups" if grouped else None
 
 
 def _gemma(largest: int) -> Callable[[Config], str | None]:
@@ -109,7 +109,11 @@ def _gemma(largest: int) -> Callable[[Config], str | None]:
         width, scale = config.get("head_dim"), config.get("query_pre_attn_scalar")
         if config.get("num_hidden_layers") == largest:
             width = config["hidden_size"] // config["num_attention_heads"]
-        return None if None in (width, scale) or scale == width else f"scales attention by {width}, not by {scale}"
+        return (
+            None
+            if None in (width, scale) or scale == width
+            else f"scales attention by {width}, but config.json says {scale}"
+        )
 
     return rule
 

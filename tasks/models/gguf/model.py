@@ -160,7 +160,9 @@ class LlamaCpp:
             params.cb_eval = ctypes.cast(self._watch, ctypes.c_void_p) if self._watch else None
             self._context = self._library.llama_init_from_model(self._model, params)
             if not self._context:
-                raise ModelError(f"llama.cpp has no room for {tokens} tokens ({'; '.join(errors[-2:])[:300]}).")
+                raise ModelError(
+                    f"llama.cpp cannot open a context of {tokens} tokens ({'; '.join(errors[-2:])[:300]})."
+                )
         self._library.llama_memory_clear(self._library.llama_get_memory(self._context), True)
 
     def _decode(self, ids: list[int], start: int, first: int = 0) -> npt.NDArray[np.float32]:

@@ -106,8 +106,8 @@ def check_reading(reading: Reading, ids: list[list[int]], what: str) -> None:
     """Raise `CheckFailed` where llama.cpp reads other token ids than `ids`, or does not stop where the model does."""
     if reading.ids != ids:
         raise CheckFailed(
-            f"{what}: llama.cpp gives other token ids than the merged model's tokenizer for the same text, so it would "
-            "read other tokens than in training; remove this format, and report this tokenizer."
+            f"{what}: llama.cpp and the merged model's tokenizer give different token ids for the same text, so the "
+            "model would read other tokens than in training; remove this format, and report this tokenizer."
         )
     if reading.runs_on:
         raise CheckFailed(

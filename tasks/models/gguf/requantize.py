@@ -84,7 +84,7 @@ def _quantized(
     width = int(tensor.shape[0])
     numbers = np.ascontiguousarray(tensor.data, np.float32).reshape(-1, width)
     if not np.isfinite(numbers).all():
-        raise CheckFailed(f"{tensor.name} holds numbers that are not finite (NaN or infinity).")
+        raise CheckFailed(f"the tensor {tensor.name} contains NaN or infinite values.")
     if kind == gguf.GGMLQuantizationType.F16:
         return numbers.astype(np.float16).view(np.uint8)
     block, size = gguf.GGML_QUANT_SIZES[kind]

@@ -9,5 +9,5 @@ def check_whole(file: Path) -> None:
     """Raise `ModelError` where the header of `file` cannot be read, or a tensor ends behind the file's end."""
     from gguf import GGUFReader
 
-    with foreign(file, "restore the file", "it is no whole GGUF file"):
+    with foreign(file, "restore the file", "it is not a complete GGUF file"):
         GGUFReader(file)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import ModelError
+from tasks.core.numbers import counted
 from tasks.models.llama import FORMS
 from tasks.models.llama.names import IGNORED, Config, foreign, groups, inward, names, shape
 from tasks.models.llama.sizes import from_model_config, from_params
@@ -27,7 +28,7 @@ class Pickled:
         pattern, sizes = FORMS[form]
         files = sorted(folder.glob(pattern))
         if form != "meta" and len(files) > 1:
-            raise ModelError(f"{location}: {len(files)} files {pattern}; keep only the model's.")
+            raise ModelError(f"{location}: {len(files)} files match {pattern}; keep only the model's.")
         self.parts = [_load(file, f"{location}/{file.name}") for file in files]
         rows = self._rows(HEAD), self._rows(GATE)
         self.config = _sizes(folder / sizes, f"{location}/{sizes}", *rows)
@@ -52,23 +53,28 @@ class Pickled:
         """Rows of a matrix that Meta splits by rows where there are several files."""
         theirs = foreign(name, self.form)
         if any(theirs not in part for part in self.parts):
-            raise ModelError(f"{self.location}: the weights lack {theirs}, which a Llama of {self.form} has.")
+            raise ModelError(
+                f"{self.location}: the weights lack {theirs}, which a Llama of {self.form} has; complete them."
+            )
         return sum(len(part[theirs]) for part in self.parts)
 
     def _check(self) -> None:
         held = {name for part in self.parts for name in part} - set(IGNORED)
         if absent := [name for name in self.wanted if any(name not in part for part in self.parts)]:
-            raise ModelError(f"{self.location}: the weights lack {len(absent)} tensors, such as {absent[0]}.")
+            raise ModelError(
+                f"{self.location}: the weights lack {counted(len(absent), 'tensors')}, such as {absent[0]}; complete "
+                "them."
+            )
         if surplus := sorted(held - set(self.wanted)):
             raise ModelError(
-                f"{self.location}: the weights hold {len(surplus)} tensors that a Llama without biases does not have, "
-                f"such as {surplus[0]}."
+                f"{self.location}: the weights hold {counted(len(surplus), 'tensors')} that a Llama without biases "
+                f"lacks, such as {surplus[0]}; from these files temper reads no other model."
             )
         for name, expected in self.wanted.items():
             if _axis([tuple(part[name].shape) for part in self.parts], expected) is None:
                 raise ModelError(
-                    f"{self.location}: {name} is {tuple(self.parts[0][name].shape)} in {len(self.parts)} files, and "
-                    f"the sizes ask for {expected}."
+                    f"{self.location}: {name} is {tuple(self.parts[0][name].shape)} in {len(self.parts)} files, but "
+                    f"the sizes require {expected}; restore the files."
                 )
 
     def _joined(self, theirs: str) -> torch.Tensor:
@@ -118,4 +124,6 @@ def _sizes(file: Path, where: str, vocabulary: int, inner: int) -> Config:
     except KeyError as error:
         raise ModelError(f"{where}: {error} is missing, which a Llama needs; complete the file.") from None
     except (YAMLError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise ModelError(f"{where}: not the sizes of a Llama ({' '.join(str(error).split())[:200]}).") from None
+        raise ModelError(
+            f"{where}: not the sizes of a Llama ({' '.join(str(error).split())[:200]}); correct the file."
+        ) from None

@@ -36,12 +36,12 @@ PLAIN: Config = {
 def unsupported(config: Config, form: str) -> str | None:
     """What of config.json `form` cannot say; None where it says all."""
     if (config.get("architectures") or [""])[0] != "LlamaForCausalLM":
-        return f"the model is a {(config.get('architectures') or ['model without a name'])[0]} not a Llama"
+        return f"the model is a {(config.get('architectures') or ['model without a name'])[0]}, not a Llama"
     if config.get("attention_bias") or config.get("mlp_bias"):
         return "the model has biases"
     heads = config["num_attention_heads"]
     if (config.get("head_dim") or config["hidden_size"] // heads) * heads != config["hidden_size"]:
-        return "its heads are not hidden_size / heads wide"
+        return "its heads are not hidden_size / num_attention_heads wide"
     rope = config.get("rope_parameters") or {}
     kind = rope.get("rope_type", "default")
     scaled = {name: rope.get(name) for name in SCALED}

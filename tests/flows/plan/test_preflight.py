@@ -231,7 +231,7 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy, mo
             "decide.metric = 'bleu': not in evaluate.metrics; known: exact_match.",
             "params.yaml: train.group_by_length has no effect on packed rows; ",
             "params.yaml: clean.privacy.phone_regions: XX is not a country code with a telephone numbering plan",
-            "params.yaml: unknown key 'train.arguments.neftune_noise': SFTConfig of trl has no such argument",
+            "params.yaml: unknown key 'train.arguments.neftune_noise': trl's SFTConfig has no such argument",
             "worth.py: align.rewards.0.name: no such file; add it.",
             "merge.combine.weights: data/adapters/other is neither an adapter nor a model; found: none.",
             "evaluate.benchmarks: unknown task 'nope': neither data/scoring nor lm-eval has it",

@@ -205,7 +205,7 @@ def test_a_start_away_from_the_reference_is_stopped(project: Paths, monkeypatch:
         return prepared(self, *args, **kwargs)
 
     monkeypatch.setattr(DPO, "train", moved)
-    with pytest.raises(CheckFailed, match="the reference differs from the model that is trained"):
+    with pytest.raises(CheckFailed, match="the reference already differs from the trained model"):
         stage.run(SMALL, project)
 
 

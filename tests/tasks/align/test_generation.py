@@ -100,8 +100,8 @@ def test_vllm_that_is_not_here_is_refused_before_a_run_but_not_for_workers_of_a_
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        ("0.21.9", r"trl does not support its version 0\.21\.9; install one from 0\.22\.0 to 0\.31\.0"),
-        ("0.32.0", r"its version 0\.32\.0"),
+        ("0.21.9", r"trl does not support vLLM 0\.21\.9; install a version from 0\.22\.0 to 0\.31\.0"),
+        ("0.32.0", r"does not support vLLM 0\.32\.0"),
         ("0.30.1+cu129", "this machine has none"),
         ("0.22.0", "this machine has none"),
     ],

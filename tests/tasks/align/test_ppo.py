@@ -88,7 +88,7 @@ def test_a_model_of_its_own_tells_values(project: Paths) -> None:
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        ({"value": "none"}, InputError, r"align\.value names a model that is not there"),
+        ({"value": "none"}, InputError, r"no such folder, but align\.value names this model"),
         ({"arguments": {"lam": 1.5}}, SettingsError, r"lam is 1\.5, but must be from 0 to 1"),
         ({"arguments": {"kl_target": 0.0}}, SettingsError, "remove kl_target for a fixed beta"),
         ({"checkpoint_steps": 3}, SettingsError, r"make align\.checkpoint_steps a multiple of 4"),
@@ -104,7 +104,7 @@ def test_what_cannot_work_is_refused_by_the_check(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"optimizer": "muon"}, "optimizer to another than muon"),
+        ({"optimizer": "muon"}, "optimizer to one other than muon"),
         ({"launch": {"processes": 2}}, "is untested with several processes"),
         ({"arguments": {"num_iterations": 1, "cliprange_value": 0.1}}, "no effect if each answer is used for a single"),
     ],

@@ -76,7 +76,7 @@ def test_a_whole_model_is_compared_with_itself(project: Paths) -> None:
 
 
 def test_answers_that_are_all_worth_the_same_teach_nothing(project: Paths) -> None:
-    with pytest.raises(CheckFailed, match="all answers to a prompt got the same"):
+    with pytest.raises(CheckFailed, match="the answers to each prompt got the same"):
         stage.run(settings_with(rewards=[{"kind": "pattern", "pattern": "no such thing"}], steps=2), project)
     assert not project.aligned.exists()
 
@@ -181,9 +181,9 @@ def test_a_reward_is_one_finite_number(tmp_path: Path, body: str, message: str |
         (
             {"rewards": [{"kind": "model", "name": "none"}]},
             InputError,
-            r"align\.rewards\.0\.name names a model that is not there",
+            r"no such folder, but align\.rewards\.0\.name names this model",
         ),
-        ({"objective": "gkd", "teacher": "none"}, InputError, r"align\.teacher names a model that is not there"),
+        ({"objective": "gkd", "teacher": "none"}, InputError, r"no such folder, but align\.teacher names this model"),
         ({"arguments": {"num_iterations": 3}}, SettingsError, r"make align\.checkpoint_steps a multiple of 3"),
     ],
 )

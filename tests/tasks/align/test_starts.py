@@ -49,7 +49,7 @@ def test_what_cannot_be_started_from(align: dict[str, Any], train: dict[str, Any
     ("objective", "splits", "message"),
     [
         ("distill", [], r"distill\.splits does not include train"),
-        ("off", ["train"], r"does not use what the teacher returns; set align\.objective to distill"),
+        ("off", ["train"], r"does not use the teacher's answers; set align\.objective to distill"),
         ("dpo", ["train", "validation"], r"distill\.splits is \[train, validation\], but align\.objective dpo"),
     ],
 )

@@ -138,7 +138,7 @@ SPOILT = {
     "config.json, a list": ("[1]", "the tokenizer cannot be loaded"),
     "config.json, a word": (
         '{"max_position_embeddings": "many"}',
-        "tok/config.json: max_position_embeddings = 'many' is not a number of tokens.",
+        "tok/config.json: max_position_embeddings = 'many' is not a number of tokens; restore it.",
     ),
     "generation_config.json": ("[1", "tok/generation_config.json: not valid JSON"),
     "chat_template.jinja": ("{% if %}", "not valid Jinja"),

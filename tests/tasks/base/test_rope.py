@@ -112,7 +112,7 @@ def test_rows_that_are_no_longer_than_before_are_refused(project: Paths) -> None
     named.write_text(json.dumps({**tiny.read(named), "model_max_length": 100}))
     stage.run(with_rope(type="yarn", factor=2), project)
     with pytest.raises(
-        InputError, match=r"base\.rope stretches the context from 100 to 200 tokens, and the longest row"
+        InputError, match=r"base\.rope stretches the context from 100 to 200 tokens, but the longest row"
     ):
         template.run(template.Settings(), project)
 

@@ -322,7 +322,7 @@ def test_a_gguf_file_that_was_cut_off_is_refused_before_a_run(project: Paths) ->
     settings = QUICK.model_copy(update={"models": {"cut": "cut"}})
     (folder / "model.gguf").write_bytes(whole)
     validate(settings, project)
-    message = r"cut/model\.gguf: it is no whole GGUF file .*; restore the file"
+    message = r"cut/model\.gguf: it is not a complete GGUF file .*; restore the file"
     for size in (0, 8, 2000, len(whole) // 2, len(whole) - 1):
         (folder / "model.gguf").write_bytes(whole[:size])
         with pytest.raises(ModelError, match=message):

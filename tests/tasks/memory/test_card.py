@@ -99,7 +99,7 @@ def test_advice_for_a_loss_that_looks_at_a_whole_batch_leaves_the_batch_alone() 
 
 @pytest.mark.parametrize("section", [Train, Align])
 def test_auto_is_refused_with_the_way_to_the_number(section: Any) -> None:
-    with pytest.raises(ValidationError, match=r"auto is not offered.*temper check --card tell how many rows fit"):
+    with pytest.raises(ValidationError, match=r"auto is not offered.*temper check --card says how many rows fit"):
         section.model_validate({"batch_size": "auto"})
 
 

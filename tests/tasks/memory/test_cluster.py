@@ -56,8 +56,8 @@ def test_a_cluster_counts_the_cards_of_all_hosts() -> None:
     [
         ("80 x 8", "which number is the memory"),
         ("24GB x 24GB", "which number is the memory"),
-        ("8 x 80GB x 2", "which number are the cards of a host"),
-        ("2 x 8 x 80GB", "which number are the cards of a host"),
+        ("8 x 80GB x 2", "which number counts the cards of a host"),
+        ("2 x 8 x 80GB", "which number counts the cards of a host"),
         ("80GB x", "does not say memory, cards and hosts"),
         ("80GB x 8 x 2 x 3", "does not say memory, cards and hosts"),
         ("80GB x 0", "'0' is not a valid number of cards"),
@@ -66,7 +66,7 @@ def test_a_cluster_counts_the_cards_of_all_hosts() -> None:
         ("80GB x 8 cards", "is not a valid number of cards"),
         ("80GB 8", "'80GB 8' is not a valid size for the memory of a card"),
         ("-3GB", "'-3GB' is not a valid size for the memory of a card"),
-        ("80GB x 99999 x 99", "are more than 100,000 cards"),
+        ("80GB x 99999 x 99", "means more than 100,000 cards"),
     ],
 )
 def test_what_says_no_number_of_cards_is_refused_by_one_sentence(text: str, why: str) -> None:

@@ -65,7 +65,7 @@ def lora(**options: Any) -> Any:
 def test_another_base_than_it_was_trained_on(project: Paths) -> None:
     (project.trained / "training.json").write_text(json.dumps({"base": "0" * 64}))
     with pytest.raises(
-        ModelError, match=r"trained on a base with the hash 000000000000, and data/base has [0-9a-f]{12}"
+        ModelError, match=r"trained on a base with the hash 000000000000, but data/base has [0-9a-f]{12}"
     ):
         run(Settings(), project)
     assert not project.merged.exists()
@@ -77,7 +77,7 @@ def test_another_revision_of_the_base(project: Paths) -> None:
     (project.trained / "adapter_config.json").write_text(json.dumps(config))
     record = tiny.read(project.base / "base.json")
     (project.base / "base.json").write_text(json.dumps({**record, "revision": "b" * 40}))
-    with pytest.raises(ModelError, match=f"asks for revision {'a' * 40} of model, and data/base is revision b"):
+    with pytest.raises(ModelError, match=f"asks for revision {'a' * 40} of model, but data/base is revision b"):
         run(Settings(), project)
 
 
@@ -86,7 +86,7 @@ def test_a_tensor_of_the_base_is_missing(project: Paths, lost: str) -> None:
     """The second is tied to the head: transformers makes it up at random, and its list of missing keys is empty."""
     edit(project.base / "model" / "model.safetensors", lambda tensors: tensors.pop(lost))
     base_again(project)
-    with pytest.raises(ModelError, match=f"lacks 1 of its weights, such as {lost}; they would be random"):
+    with pytest.raises(ModelError, match=f"lacks 1 of its weights, such as {lost}, and they would get random values"):
         run(Settings(), project)
 
 

@@ -33,8 +33,11 @@ def test_sizes_that_the_tensors_have_are_right(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"vocab_size": 64 * 32 * 8 + 1}, "vocab_size = 16385, and there are 3 tensors beside it"),
-        ({"num_hidden_layers": 4}, "num_hidden_layers = 4, and there are 3 tensors beside it"),
+        (
+            {"vocab_size": 64 * 32 * 8 + 1},
+            "vocab_size = 16385, but the largest of 3 tensors beside it has fewer values",
+        ),
+        ({"num_hidden_layers": 4}, "num_hidden_layers = 4, but there are only 3 tensors beside it"),
         ({"hidden_size": "x"}, "hidden_size = 'x' is not a valid size"),
         ({"hidden_size": True}, "hidden_size = True is not a valid size"),
         ({"hidden_size": -8}, "hidden_size = -8 is not a valid size"),
@@ -55,7 +58,7 @@ def test_sizes_that_no_tensor_has_are_refused(folder: Path, values: dict[str, An
         ({"shape": [1.5]}, "wrong at a shape 0"),
         ({"shape": [True]}, "wrong at a shape 0"),
         ({"data_offsets": [-100, 10]}, "wrong at a data_offsets 0"),
-        ({"data_offsets": [0, 4]}, "takes 256 bytes by its shape, 4 by its place"),
+        ({"data_offsets": [0, 4]}, "takes 256 bytes by its shape, but 4 by its offsets"),
         ({"data_offsets": [10**9, 10**9 + 256]}, "ends before its last tensor"),
         ({"data_offsets": [0, 256]}, "overlaps another one"),
         ({"dtype": "F99"}, "unknown type F99"),
@@ -99,7 +102,7 @@ def test_an_adapter_configuration_that_lies_is_refused(tmp_path: Path, values: d
 
 def test_ranks_beyond_the_tensors_are_refused(tmp_path: Path) -> None:
     check_ranks(tmp_path, {"r": 64, "rank_pattern": {"q_proj": 8}}, 64)
-    with pytest.raises(ModelError, match=r"rank_pattern\.q_proj = 65, and no side of a tensor .* longer than 64"):
+    with pytest.raises(ModelError, match=r"rank_pattern\.q_proj = 65, but no dimension of .* is above 64"):
         check_ranks(tmp_path, {"r": 4, "rank_pattern": {"q_proj": 65}}, 64)
 
 

@@ -97,7 +97,7 @@ def test_what_a_form_cannot_say_is_refused(tmp_path: Path) -> None:
         exported_project(tmp_path / "scaled", form="meta", rope_parameters=rope)
     with pytest.raises(ModelError, match="the model has biases; remove litgpt"):
         exported_project(tmp_path / "biases", form="litgpt", attention_bias=True)
-    with pytest.raises(ModelError, match="heads are not hidden_size / heads wide"):
+    with pytest.raises(ModelError, match="heads are not hidden_size / num_attention_heads wide"):
         exported_project(tmp_path / "heads", form="torchtune", head_dim=32)
     assert not Paths(tmp_path / "heads").exported("torchtune").exists()
 
@@ -154,11 +154,11 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     assert same(tensors(base_folder(paths)), tensors(paths.merged)), "one level down, as litgpt saves while it trains"
     shutil.rmtree(paths.base)
     torch.save({**kept, "transformer.h.0.attn.qkv.bias": torch.zeros(4)}, folder_given / weights)
-    refused(r"hold 1 tensors that a Llama without biases does not have, such as transformer\.h\.0\.attn\.qkv\.bias")
+    refused(r"hold 1 tensor that a Llama without biases lacks, such as transformer\.h\.0\.attn\.qkv\.bias")
     torch.save({name: value for name, value in kept.items() if "ln_f" not in name}, folder_given / weights)
-    refused(r"lack 1 tensors, such as transformer\.ln_f\.weight")
+    refused(r"lack 1 tensor, such as transformer\.ln_f\.weight")
     torch.save({**kept, "lm_head.weight": kept["lm_head.weight"][:, :3].clone()}, folder_given / weights)
-    refused(r"lm_head\.weight is \(\d+, 3\) in 1 files, and the sizes ask for")
+    refused(r"lm_head\.weight is \(\d+, 3\) in 1 files, but the sizes require")
     torch.save({**kept, "harm": Harm()}, folder_given / weights)
     refused("holds more than tensors, and loading that could run code")
     assert not Path("harmed").exists()

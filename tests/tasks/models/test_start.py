@@ -132,9 +132,9 @@ def test_alignment_starts_there_too(project: Paths) -> None:
 @pytest.mark.parametrize(
     ("values", "config", "message"),
     [
-        ({"start": "none"}, {}, r"train\.start = 'none': .* is not an adapter .* found: first"),
+        ({"start": "none"}, {}, r"train\.start = 'none': .* is not an adapter, .* found: first"),
         ({"method": "full"}, {}, r"train\.start is an adapter, but train\.method full trains none"),
-        ({"method": "ia3"}, {}, r"train\.method is ia3, and the adapter .* of the kind LORA; set it to lora"),
+        ({"method": "ia3"}, {}, r"train\.method is ia3, but the adapter .* of the kind LORA; set it to lora"),
         ({"method": "pissa"}, {}, "the adapter already has weights, but train says how to initialise new ones"),
         ({"method": "dora"}, {}, r"use_dora \(method dora\) False, but train says use_dora"),
         ({"peft": {"init_lora_weights": "gaussian"}}, {}, "how to initialise new ones"),
@@ -173,7 +173,7 @@ def test_an_adapter_of_another_base_is_refused_by_its_record_and_by_its_weights(
     with pytest.raises(ModelError, match="trained on a base with the hash 000000000000"):
         run.tune(starting(), project)
     record.write_text(json.dumps({"base": "0" * 64, "quantization": {"scheme": "nf4"}}))
-    with pytest.raises(SettingsError, match=r"train\.quantization is null, and the adapter .* nf4; set it to nf4"):
+    with pytest.raises(SettingsError, match=r"train\.quantization is null, but the adapter .* nf4; set it to nf4"):
         run.tune(starting(), project)
     record.unlink()
     weights = project.starts / "first" / "adapter_model.safetensors"

@@ -114,7 +114,7 @@ def test_what_tokenizers_usually_do_is_read(folder: Path) -> None:
                     "special_tokens": {},
                 }
             },
-            "it makes 65 tokens of one letter",
+            "it turns one letter into 65 tokens",
         ),
         (
             {"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "[UNK]"}},

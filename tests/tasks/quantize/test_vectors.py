@@ -109,7 +109,7 @@ def test_a_number_that_attention_hides_is_refused(project: Paths, tmp_path: Path
     tensors = load_file(tmp_path / "model.safetensors")
     tensors["encoder.layer.0.attention.self.query.weight"][0, 0] = torch.nan
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelError, match=r"layer\.0\.attention\.self\.query\.weight holds NaN"):
+    with pytest.raises(ModelError, match=r"layer\.0\.attention\.self\.query\.weight contains NaN"):
         Embedder.of(tmp_path).load(tmp_path)
 
 

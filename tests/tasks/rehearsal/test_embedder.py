@@ -62,7 +62,7 @@ def test_decoders_and_encoders_are_fine(project: Callable[..., Path], base: Call
             "this is an encoder-decoder, but embeddings need a text-only decoder or encoder",
         ),
         ({"model_type": "nothing", "architectures": ["Nothing"]}, "a model of the type 'nothing'"),
-        ({"hidden_size": 16}, "config.json asks for"),
+        ({"hidden_size": 16}, "config.json says"),
     ],
 )
 def test_a_base_that_gives_no_vectors(project: Callable[..., Path], change: dict[str, Any], says: str) -> None:
@@ -97,7 +97,7 @@ def test_weights_that_are_missing(project: Callable[..., Path]) -> None:
     name = next(name for name in tensors if "query.weight" in name)
     save_file({key: value for key, value in tensors.items() if key != name}, folder / "model.safetensors")
     (sentence,) = refusals()
-    assert "1 weights are missing" in sentence
+    assert "1 weight missing" in sentence
 
 
 def test_the_first_token_of_a_decoder_has_read_nothing(project: Callable[..., Path]) -> None:

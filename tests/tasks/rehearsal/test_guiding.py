@@ -93,7 +93,7 @@ def test_a_model_that_cannot_guide_is_refused(
         ("full", "grown", None),  # new tokens are no other model
         ("lora", "whole", "is a whole model, but lora makes an adapter"),
         ("full", "small", "is an adapter, but full makes a whole model"),
-        ("full", "narrow", "is no model of the base base: model.layers.0.input_layernorm.weight is (32,) there"),
+        ("full", "narrow", "was not tuned from the base base: model.layers.0.input_layernorm.weight is (32,) there"),
         ("lora", "gone", "no tensor in any *.safetensors file"),
     ],
 )
@@ -114,5 +114,5 @@ def test_a_weight_that_is_no_number_is_named(number: float) -> None:
     check_finite(model, Path("data/guides/teacher"))
     with torch.no_grad():
         last.weight[0, 1] = number
-    with pytest.raises(ModelError, match=r"data/guides/teacher: 1\.weight holds NaN or infinite numbers"):
+    with pytest.raises(ModelError, match=r"data/guides/teacher: 1\.weight contains NaN or infinite values"):
         check_finite(model, Path("data/guides/teacher"))

@@ -120,17 +120,17 @@ def test_weights_that_are_missing_or_of_another_shape(project: Callable[..., Pat
     name = "model.layers.1.mlp.up_proj.weight"
     save_file({**weights, name: weights[name][:60].clone()}, file, {"format": "pt"})
     (one,) = refusals()
-    assert f"model: the weight {name} has the shape (60, 64), and config.json asks for (128, 64)" in one
+    assert f"model: the weight {name} has the shape (60, 64), but config.json says (128, 64)" in one
     del weights[name]
     save_file(weights, file, {"format": "pt"})
     (one,) = refusals()
-    assert f"model: 1 weights are missing, such as {name}" in one
+    assert f"model: 1 weight missing, such as {name}" in one
 
 
 def test_lengths_and_templates_that_the_stage_template_would_refuse(project: Callable[..., Path]) -> None:
     build("gemma3", project(template={"max_length": 513}))
     (one,) = refusals()
-    assert one == "template.max_length = 513: the base allows at most 512 tokens."
+    assert one == "template.max_length = 513: the base allows at most 512 tokens; lower it."
 
 
 def test_nothing_is_asked_of_what_is_no_model_yet(project: Callable[..., Path]) -> None:

@@ -129,7 +129,10 @@ def test_the_terminal(paths: Paths) -> None:
     assert told("/save better base") == "the two models have different dialogues; /reset, and ask both again.\n"
     assert "no such command" in told("/sav")
     assert told("/system") == "Be brief.\n"
-    assert told("/system Be long.", "/save bad base") == "A new dialogue.\nthere is no answer of base to save yet.\n"
+    assert (
+        told("/system Be long.", "/save bad base")
+        == "A new dialogue.\nbase has not answered yet, so there is nothing to save.\n"
+    )
     told("again?")
     tokenizer = tiny.tokenizer()
     assert tokenizer.decode(engines["base"].asked[-1].ids).startswith(

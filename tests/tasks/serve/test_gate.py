@@ -61,10 +61,10 @@ def test_the_same_answers(paths: Paths) -> None:
 
 def test_a_missing_stop(paths: Paths) -> None:
     result, _ = outcome(paths, lambda asked: Reply(f"{RIGHT[asked.text]}\nuser: and now?", finish_reason="length"))
-    assert {one.how for one in result.differences} == {"it continues after the answer: a stop token is missing there"}
+    assert {one.how for one in result.differences} == {"it continues after the answer: the server lacks a stop token"}
     result, _ = outcome(paths, lambda asked: Reply(RIGHT[asked.text], finish_reason="length"))
     assert {one.how for one in result.differences} == {
-        "the same text, but it did not stop there: a stop token is missing"
+        "the same text, but it did not stop: the server lacks a stop token"
     }
 
 
@@ -74,12 +74,14 @@ def test_another_model(paths: Paths) -> None:
     )
     result, _ = outcome(paths, lambda asked: answers[asked.text])
     assert len(result.differences) == 4
-    assert result.notes == ["these answers match those of base: is that the model that is served?"]
+    assert result.notes == ["these answers match those of base: does the server run that model?"]
     lines = verdict_lines("m", "merged", result)
     assert "    served     no" in lines
     assert "    evaluated  docker logs -f web" in lines
     result, _ = outcome(paths, lambda asked: "Certainly!\x1b[2J")
-    assert result.notes == ["no row has the same answer as in the evaluation: this is another model or chat template."]
+    assert result.notes == [
+        "no row has the same answer as in the evaluation: the server runs another model or chat template."
+    ]
     assert "\x1b" not in "".join(verdict_lines("m", "merged", result))
 
 

@@ -101,8 +101,8 @@ def test_what_is_not_done_is_refused_by_name(client: openai.OpenAI) -> None:
         ({"n": 2}, "n = 2"), ({"logprobs": True}, "logprobs"), ({"response_format": {"type": "json_object"}}, "json"),
         ({"max_tokens": 0}, "max_tokens = 0"), ({"temperature": 3}, "temperature = 3"), ({"stop": [1]}, "stop"),
         ({"extra_body": {"top_k": 4}}, "top_k: this server does not support it"),
-        ({"tools": [{}]}, r"tools\[0\] is not a"),
-        ({"tools": [1]}, r"tools\[0\] is not a"),
+        ({"tools": [{}]}, r"tools\[0\] must be a function"),
+        ({"tools": [1]}, r"tools\[0\] must be a function"),
         ({"messages": []}, "messages"), ({"messages": [{"role": "user", "content": "a " * 300}]}, "tokens long"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "not text"),
     ):  # fmt: skip
@@ -119,12 +119,12 @@ def test_a_body_that_no_client_sends_is_refused_in_a_sentence(server: Server) ->
         return str(reply.json()["error"]["message"])
 
     head = b'{"model": "merged", "messages": [{"role": "user", "content": "stop web"}], '
-    assert refused(b'{"model": ') == "the body is not JSON"
-    assert refused(b"[" * 100_000 + b"]" * 100_000) == "the body is not JSON"
+    assert refused(b'{"model": ') == "the request body is not JSON"
+    assert refused(b"[" * 100_000 + b"]" * 100_000) == "the request body is not JSON"
     assert refused(b'{"model": "merged", "messages": [{"role": [], "content": "x"}]}').startswith("messages[0] has the")
     assert "surrogate" in refused(b'{"model": "merged", "messages": [{"role": "user", "content": "\\ud800"}]}')
-    assert "a whole number up to" in refused(head + b'"seed": 10000000000000000000}')
-    assert refused(head + b'"stream": true, "stream_options": "x"}') == "stream_options is not an object"
+    assert "a whole number of at most" in refused(head + b'"seed": 10000000000000000000}')
+    assert refused(head + b'"stream": true, "stream_options": "x"}') == "stream_options must be an object"
 
 
 def test_other_pages_get_nothing_and_write_nothing(server: Server, paths: Paths) -> None:
@@ -164,7 +164,7 @@ def test_a_model_that_answers_otherwise_is_not_ready(
         raise AssertionError("it is not ready")
     printed = capsys.readouterr().out
     assert "merged: 0 of 8 held-out rows answered as in the evaluation" in printed
-    assert "these answers match those of base: is that the model that is served?" in printed
+    assert "these answers match those of base: does the server run that model?" in printed
 
 
 def copied(paths: Paths, folder: Path) -> Paths:
@@ -180,7 +180,7 @@ def test_checked_from_outside(server: Server, paths: Paths, capsys: pytest.Captu
     assert check(server.url, "merged", "base", None, 8, paths) == 1
     assert "these answers match those of base" in capsys.readouterr().out
     assert check(server.url, "base_system", None, None, 8, paths) == 0
-    with pytest.raises(InputError, match="no answers of an evaluation to compare with \\(evaluated: adapter, "):
+    with pytest.raises(InputError, match="no evaluated answers to compare with \\(evaluated: adapter, "):
         check(server.url, "french", None, None, 8, paths)
     for url, message in (
         ("ftp://x", "must start with http"),
@@ -221,7 +221,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(paths: Paths, tm
         InputError, match=r"^ollama does not exist yet: run `temper run --set export.formats=\[ollama\]`"
     ):
         model("ollama", settings, paths)
-    with pytest.raises(SettingsError, match="torchtune is an export of merged or of adapters for another program"):
+    with pytest.raises(SettingsError, match="torchtune is an export for another program; serve merged"):
         model("torchtune", settings, paths)
     with pytest.raises(SettingsError, match="merged is named twice"):
         models(["merged", "merged"], settings, paths)

@@ -50,7 +50,7 @@ def test_the_end_token_is_the_templates_whatever_is_trained(train_on: str) -> No
     notes = built.reconcile()
     assert built.encoder.tokenizer.eos_token == "<|im_end|>"
     assert notes["end_token"] == (
-        "turns end with <|im_end|>, but generation stopped at <|pad|>: <|im_end|> is the end token now"
+        "turns end with <|im_end|>, but generation stopped at <|pad|>: temper made <|im_end|> the end token"
     )
     untouched = templater(tiny.CHATML, CONTROLS, train_on=train_on)
     assert "end_token" not in untouched.reconcile() and untouched.encoder.tokenizer.eos_token == "<|im_end|>"

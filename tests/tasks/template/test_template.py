@@ -410,7 +410,7 @@ def test_a_base_without_template_gets_one_that_is_named(project: Paths) -> None:
     tiny.record(project, base, "trained", "model")
     template.run(template.Settings(), project)
     audit = json.loads((project.templated / "audit.json").read_text())
-    assert "so plain is used" in audit["made_right"]["no_template"]
+    assert "temper uses plain" in audit["made_right"]["no_template"]
     with pytest.raises(InputError, match=r"template\.chat_template = missing: .*known: chatml, plain"):
         template.run(template.Settings(chat_template="missing"), project)
 

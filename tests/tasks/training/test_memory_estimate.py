@@ -116,7 +116,7 @@ def test_more_items_than_fit_twice_are_not_tried(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(memory_estimate, "measure_pass", measure_pass)
     monkeypatch.setattr(memory_estimate, "in_use", lambda: before)
     monkeypatch.setattr(memory_estimate, "available", lambda: 9 * 2**30)
-    with pytest.raises(MachineError, match=r"activations 16.00 GiB\), 9.00 GiB are available; set train.batch_size to"):
+    with pytest.raises(MachineError, match=r"16.00 GiB\), but only 9.00 GiB is available; set train.batch_size to"):
         run.tune(SMALL.model_copy(update={"batch_size": 16}), paths)
     assert tried == [1, 4]
     assert not usage.load(paths, "train")

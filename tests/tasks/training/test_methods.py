@@ -79,10 +79,10 @@ def test_every_optimiser_of_transformers_is_offered_or_refused() -> None:
         ),
         (
             {"method": "lora", "peft": {"init_lora_weights": "pissa_niter_4"}},
-            "is the method pissa here; set method to pissa",
+            "to use init_lora_weights pissa, set method to pissa",
         ),
         ({"method": "full", "peft": {"r": 4}}, "no effect on a method without an adapter"),
-        ({"method": "dora", "peft": {"lora_alpha": 4}}, "lora_alpha is the key lora.alpha"),
+        ({"method": "dora", "peft": {"lora_alpha": 4}}, "set the key lora.alpha instead of lora_alpha"),
         ({"method": "trainable_tokens"}, "needs token_indices"),
         ({"method": "full", "quantization": "nf4"}, "quantised weights cannot be trained"),
         ({"method": "loha", "quantization": "nf4"}, "loha does not work on a quantised base"),
@@ -161,9 +161,11 @@ def test_checkpoints_of_other_settings_are_told_and_stay_until_there_are_newer_o
         os.utime(folders[-1] / checkpoints.INPUTS, (seed, seed))
         output = capsys.readouterr().out
         assert (
-            output == "" if seed == 1 else f"{folders[-2]}, because inputs have changed: settings.seed. They" in output
+            output == ""
+            if seed == 1
+            else f"{folders[-2]}, because inputs have changed: settings.seed. Restore" in output
         )
-    assert f"removed {folders[0]}, which is older" in output
+    assert f"removed the older checkpoints in {folders[0]}" in output
     assert sorted(tmp_path.glob("train-*")) == sorted(folders[1:])
     assert checkpoints.folder(tmp_path / "train", {"settings": {"seed": 2}, "base": "a"}) == folders[1]
     assert (folders[1] / "checkpoint-3").is_dir()

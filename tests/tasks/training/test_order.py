@@ -149,7 +149,7 @@ def test_rows_that_the_steps_do_not_reach_are_told(capsys: pytest.CaptureFixture
     trainer._tell_untrained("train", settings, 36, "rows")  # 9 steps of 2 x 2
     assert not capsys.readouterr().out
     trainer._tell_untrained("train", settings, 50, "packs")
-    assert "9 steps end before the first epoch does: 14 of 50 packs, the last in the order" in capsys.readouterr().out
+    assert "9 steps are less than an epoch, so the last 14 of 50 packs in the order" in capsys.readouterr().out
 
 
 def test_a_run_in_the_usual_order_has_the_record_of_older_ones() -> None:
