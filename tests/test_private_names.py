@@ -100,7 +100,13 @@ NAMES = [
     Private(PEFT, "peft.utils", "get_peft_model_state_dict"),
     *(
         Private(PEFT, "peft.utils.merge_utils", name)
-        for name in ("task_arithmetic", "magnitude_prune", "ties", "dare_linear", "dare_ties")
+        for name in (
+            "calculate_majority_sign_mask",
+            "dare_linear",
+            "dare_ties",
+            "disjoint_merge",
+            "task_arithmetic",
+        )
     ),
     Private(PEFT, "peft.tuners.lora.layer", "Linear"),
     Private(PEFT, "peft.tuners.lora.layer", "ParamWrapper.merge"),

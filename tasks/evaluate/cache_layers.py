@@ -38,6 +38,16 @@ class RoomyLayer(DynamicLayer):  # type: ignore[misc]
             torch.index_select(values, 0, rows, out=room[:, :, :tokens])
         self.keys, self.values = (room[:, :, :tokens] for room in self._rooms)
 
+    def put_moved(self, layer: Any, pads: list[int]) -> None:
+        """Take the only row of another layer as many times as there are `pads`, each so many tokens further right."""
+        tokens = layer.keys.shape[2]
+        self._rooms = tuple(_room(values, len(pads), tokens) for values in (layer.keys, layer.values))
+        for room, values in zip(self._rooms, (layer.keys, layer.values), strict=True):
+            room[:, :, : max(pads)] = 0  # nobody looks there, but 0 times what is not a number is none
+            for row, moved in enumerate(pads):
+                room[row, :, moved:tokens] = values[0, :, : max(0, tokens - moved)]
+        self.keys, self.values = (room[:, :, :tokens] for room in self._rooms)
+
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,6 +82,11 @@ class RoomySlidingLayer(RoomyLayer, DynamicSlidingWindowLayer):  # type: ignore[
     def put_rows(self, layer: Any, rows: torch.Tensor) -> None:
         """Take `rows` (B) of another layer in the place of all that is there, with room for more."""
         super().put_rows(layer, rows)
+        self.cumulative_length = self.keys.shape[2]
+
+    def put_moved(self, layer: Any, pads: list[int]) -> None:
+        """Take the only row of another layer as many times as there are `pads`, each so many tokens further right."""
+        super().put_moved(layer, pads)
         self.cumulative_length = self.keys.shape[2]
 
     def update(

@@ -12,7 +12,7 @@ from itertools import islice
 import torch
 
 from tasks.evaluate.key_values import KeyValues
-from tasks.evaluate.shared_prompt import Ids, SharedPrompts
+from tasks.evaluate.shared_prompt import Ids, SharedPrompts, likeliest
 
 LEAVE = 4
 """Finished rows leave together, when they are one in so many: moving the others takes about as long as a token."""
@@ -36,6 +36,14 @@ def greedy(
     running: list[int] = []
     done: set[int] = set()
     known: KeyValues | None = None
+
+    def take(numbers: list[int], tokens: Ids) -> None:
+        for number, token in zip(numbers, tokens, strict=True):
+            if number not in done:
+                answers[number].append(token)
+                if ended(number, answers[number]):
+                    done.add(number)
+
     while True:
         left = [place for place, number in enumerate(running) if number not in done and len(answers[number]) < most]
         came = [*islice(waiting, at_once - len(left))]
@@ -43,20 +51,18 @@ def greedy(
             return answers
         running = [running[place] for place in left] + came
         known = known.rows(torch.tensor(left, device=known.pads.device)) if known and left else None
+        done.clear()
         if came:
-            if not (new := shared.prefilled(start, [prompts[number] for number in came])):
+            if not (begun := shared.begun(start, [prompts[number] for number in came])):
                 return None
+            logits, new = begun
+            take(came, likeliest(logits))
             known = known.joined(new) if known else new
         assert known
-        newest = [(answers[number] or prompts[number])[-1] for number in running]
-        done.clear()
+        newest = [answers[number][-1] for number in running]
         # no row, finished or not, goes on beyond `most` tokens, for which there are positions
         for _ in range(most - max(len(answers[number]) for number in running)):
-            newest, known = shared.step(known, newest)
-            for number, token in zip(running, newest, strict=True):
-                if number not in done:
-                    answers[number].append(token)
-                    if ended(number, answers[number]):
-                        done.add(number)
             if len(done) * LEAVE >= len(running):
                 break
+            newest, known = shared.step(known, newest)
+            take(running, newest)

@@ -55,19 +55,14 @@ class KeyValues:
         """What is known after a pass with `tokens` more tokens."""
         return replace(self, length=self.length + tokens)
 
-    def rows(self, rows: torch.Tensor, shifts: torch.Tensor | None = None) -> Self:
-        """Those of `rows` (B), each moved to the right by `shifts` (B) tokens; what is moved out is lost."""
-        if len(self.pads) == 1:
-            taken = self._with(lambda layer, new: new.put(*(_expanded(one, len(rows)) for one in _of(layer))))
-        elif shifts is None or not shifts.any():
-            taken = self._with(lambda layer, new: new.put_rows(layer, rows))
-        else:
-            places = (torch.arange(self.length, device=rows.device) - shifts[:, None]).clamp(min=0)  # (B, T)
-            moved = (rows[:, None], places)
-            taken = self._with(
-                lambda layer, new: new.put(*(one.transpose(1, 2)[moved].transpose(1, 2) for one in _of(layer)))
-            )
-        return replace(taken, pads=self.pads[rows] + (0 if shifts is None else shifts))
+    def rows(self, rows: torch.Tensor) -> Self:
+        """Those of `rows` (B)."""
+        return replace(self._with(lambda layer, new: new.put_rows(layer, rows)), pads=self.pads[rows])
+
+    def moved(self, pads: list[int]) -> Self:
+        """The only row as many, each to the right by as many tokens as stand in `pads`; what is moved out is lost."""
+        moved = self._with(lambda layer, new: new.put_moved(layer, pads))
+        return replace(moved, pads=torch.tensor(pads, device=self.pads.device))
 
     def wide(self, length: int) -> Self:
         """The same with padding before each row, or less of it, so that it has `length` tokens."""
@@ -96,10 +91,6 @@ class KeyValues:
 
 def _of(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
     return layer.keys, layer.values
-
-
-def _expanded(values: torch.Tensor, rows: int) -> torch.Tensor:
-    return values.expand(rows, -1, -1, -1)
 
 
 def _of_tokens(model: Any) -> bool:

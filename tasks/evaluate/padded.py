@@ -9,7 +9,7 @@ import torch
 from transformers import StoppingCriteriaList
 
 from tasks.chat.reasoning import Markers
-from tasks.evaluate.shared_prompt import Ids, Scored, text_likelihoods
+from tasks.evaluate.shared_prompt import Ids, Scored, at_the_end, text_likelihoods
 from tasks.evaluate.stops import Criterion, Stops
 
 
@@ -42,17 +42,16 @@ class PaddedRows:
         """How likely the second part of each pair is after the first."""
         ids, mask = self._padded([(context + text)[:-1] for context, text in batch])
         position_ids = (mask.cumsum(1) - 1).clamp(min=0)
-        longest = max(1, *(len(text) for _, text in batch))
-        limits = {"logits_to_keep": longest} if self._trims_logits else {}
+        target = at_the_end([text for _, text in batch])
+        limits = {"logits_to_keep": len(target[0])} if self._trims_logits else {}
         logits = self._model(
             input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False, **limits
         ).logits
-        target, asked = self._padded([text for _, text in batch], longest)
-        return text_likelihoods(logits[:, -longest:].float(), target.masked_fill(asked == 0, -1))
+        return text_likelihoods(logits[:, -len(target[0]) :], target)
 
-    def _padded(self, batch: list[Ids], longest: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and mask (B, T), padded on the left to the longest row, or to `longest` if that is more."""
-        longest = max(longest, *(len(ids) for ids in batch))
+    def _padded(self, batch: list[Ids]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and mask (B, T), padded on the left to the longest row."""
+        longest = max(map(len, batch))
         ids = torch.full((len(batch), longest), self._pad)
         mask = torch.zeros((len(batch), longest), dtype=torch.long)
         for number, row in enumerate(batch):

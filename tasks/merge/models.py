@@ -4,24 +4,20 @@ A soup (Wortsman et al. 2022, arXiv:2203.05482) is `linear` with weights that ad
 arithmetic (Ilharco et al. 2023, arXiv:2212.04089). The arithmetic is peft's, which has it for adapters.
 """
 
-import hashlib
-import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
-from threading import Lock
-from typing import Any
 
 import torch
 
 from tasks.core.errors import ModelError
+from tasks.merge.changes import added
 from tasks.merge.combine import TRAINED, Combine, check_whole
 from tasks.merge.layers import OffloadedModel
 from tasks.merge.plan import misfit
 from tasks.merge.soup import WeightedSum, weighted_sum
 from tasks.merge.source import Source, source
-from tasks.models.private_peft import adding
 from tasks.models.shards import StoredTensor, stored_tensors
 from tasks.models.writing import Pieces
 
@@ -34,8 +30,6 @@ class CombinedSource(Source):
     base: OffloadedModel
     others: Mapping[str, OffloadedModel]
     """Models by the names of their folders."""
-    drawing: Lock = field(default_factory=Lock)
-    """Held while peft draws from torch's one generator."""
 
     def passed(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """See `Source`."""
@@ -44,7 +38,7 @@ class CombinedSource(Source):
             return weighted_sum((models[other], weight) for other, weight in self.combine.weights.items())
         start = self.base.merged(name)
         changes = [models[other] - start for other in self.combine.weights]
-        return start + self._added(name, changes)
+        return added(name, changes, self.combine).add_(start)
 
     def alters(self, name: str) -> bool:
         """See `Source`: every weight is another one."""
@@ -63,19 +57,6 @@ class CombinedSource(Source):
     def is_mean(self) -> bool:
         """Whether the weights add up to 1, so that what the base has cancels out."""
         return self.combine.method == "linear" and isclose(sum(self.combine.weights.values()), 1)
-
-    def _added(self, name: str, changes: list[torch.Tensor]) -> torch.Tensor:
-        weights = torch.tensor(list(self.combine.weights.values()), dtype=torch.float32)
-        add, options = _arithmetic(self.combine)
-        seed = int.from_bytes(hashlib.sha256(f"{self.combine.seed} {name}".encode()).digest()[:7], "big")
-        with self.drawing, torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
-            torch.manual_seed(seed)  # by name: the same numbers are dropped whenever the weight is asked for
-            return torch.as_tensor(add(changes, weights, **options))
-
-
-def _arithmetic(combine: Combine) -> tuple[Callable[..., torch.Tensor], dict[str, Any]]:
-    options = {} if combine.method == "linear" else {"density": combine.density}
-    return adding("task_arithmetic" if combine.method == "linear" else combine.method), options
 
 
 def combined_source(base: Path, tuned: Path, combine: Combine, folders: Mapping[str, Path]) -> CombinedSource:

@@ -72,7 +72,8 @@ def test_rows_are_as_they_are_alone(family: str, tmp_path: Path) -> None:
     from tasks.evaluate.decoding import greedy
 
     model = loaded(family, tmp_path / family)
-    for start, contexts, texts in ((0, (5, 9, 3), (1, 2, 4)), (24, (5, 9, 1), (1, 2, 4)), (24, (4, 7), (3,))):
+    cases = ((0, (5, 9, 3), (1, 2, 4)), (24, (5, 9, 1), (1, 2, 4)), (3, (2, 9), (1, 2)), (24, (4, 7), (3,)))
+    for start, contexts, texts in cases:
         groups = [(START[:start] + ids(length), [ids(one) for one in texts]) for length in contexts]
         groups[0][1][0] = decoded(model, groups[0][0], len(groups[0][1][0]))
         values = shared(model).likelihoods(start, groups, 4)
@@ -192,7 +193,7 @@ def test_rows_that_wait_take_the_places_of_finished_ones(tmp_path: Path) -> None
     model.get_input_embeddings().register_forward_hook(
         lambda module, inputs, output: rows.append(len(inputs[0]) if inputs[0].shape[1] == 1 else 0)
     )
-    lengths = [20, 1, 1, 1, 20, 1, 1, 1]
+    lengths = [20, 2, 2, 2, 20, 2, 2, 2]
     prompts = [[20 + number, 30, 31, 32] for number in range(8)]
     greedy(shared(model), 0, prompts, 4, 20, lambda number, answer: len(answer) == lengths[number])
     steps = [count for count in rows if count]

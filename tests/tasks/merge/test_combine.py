@@ -117,27 +117,43 @@ def test_the_check_looks_at_adapters_that_are_there(tmp_path: Path) -> None:
             validate(settings, paths)
 
 
+def made_of(changes: list[Any], method: Any, density: float = 0.5, weights: tuple[float, ...] = (1.0, 0.5)) -> Any:
+    from tasks.merge.changes import added
+
+    by_name = {f"model{number}": weight for number, weight in enumerate(weights)}
+    combine = Combine(weights=by_name, method=method, **({} if method == "linear" else {"density": density}))
+    return added("layer.weight", [change.clone() for change in changes], combine)
+
+
 def test_what_each_method_makes_of_changes() -> None:
     """Worked out by hand. Of four numbers with density 0.5 two stay: 3 and -1 of the first, -2 and 2 of the other."""
-    from tasks.merge.models import _arithmetic
-
-    one, two = torch.tensor([3.0, -1.0, 0.5, 0.0]), torch.tensor([-1.0, -2.0, 2.0, 0.1])
-    weights = torch.tensor([1.0, 0.5])
-
-    def added(method: Any, changes: list[Any], share: Any = weights, density: float = 0.5) -> list[float]:
-        combine = Combine(weights={"trained": 1.0, "other": 0.5}, method=method, density=density)
-        add, options = _arithmetic(combine)
-        numbers: list[float] = add([change.clone() for change in changes], share, **options).tolist()
-        return numbers
-
-    assert added("linear", [one, two]) == [2.5, -2.0, 1.5, pytest.approx(0.05)]
-    assert added("magnitude_prune", [one, two]) == [3.0, -2.0, 1.0, 0.0]
-    assert added("ties", [one, two]) == [3.0, -1.0, 1.0, 0.0], "at the second both agree: (-1 - 2 / 2) / 2"
-    torch.manual_seed(0)
-    dropped = added("dare_linear", [torch.ones(10_000)], torch.tensor([0.5]), density=0.25)
+    changes = [torch.tensor([3.0, -1.0, 0.5, 0.0]), torch.tensor([-1.0, -2.0, 2.0, 0.1])]
+    assert made_of(changes, "linear").tolist() == [2.5, -2.0, 1.5, pytest.approx(0.05)]
+    assert made_of(changes, "magnitude_prune").tolist() == [3.0, -2.0, 1.0, 0.0]
+    assert made_of(changes, "ties").tolist() == [3.0, -1.0, 1.0, 0.0], "at the second both agree: (-1 - 2 / 2) / 2"
+    alone = [torch.ones(10_000), torch.zeros(10_000)]
+    dropped = made_of(alone, "dare_linear", 0.25, (0.5, 1.0)).tolist()
     assert set(dropped) == {0.0, 2.0}, "what stays counts four times"
     assert sum(dropped) / len(dropped) == pytest.approx(0.5, abs=0.04)
-    assert set(added("dare_ties", [torch.ones(10_000)], torch.tensor([1.0]), density=0.25)) == {0.0, 4.0}
+    assert set(made_of(alone, "dare_ties", 0.25).tolist()) == {0.0, 4.0}
+
+
+@pytest.mark.filterwarnings("ignore:The density")  # of peft, where nothing is to be left out
+@pytest.mark.parametrize("density", [0.5, 0.01, 1.0])
+def test_changes_in_pieces_are_those_of_peft_to_the_last_bit(density: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes of models in bfloat16, of which many are equally large, in pieces of which the last one is short; at a
+    density below 1/64 torch chooses the largest in another way."""
+    from peft.utils import merge_utils
+
+    monkeypatch.setattr("tasks.merge.changes.PIECE", 4 * 1000)
+    torch.manual_seed(0)
+    start = torch.randn(37, 211).bfloat16()
+    changes = [(start + 0.02 * torch.randn(37, 211)).bfloat16().float() - start.float() for _ in range(3)]
+    assert len(changes[0].abs().unique()) < changes[0].numel() // 4
+    weights = (0.7, -0.3, 1.0)
+    for method in ("ties", "magnitude_prune"):
+        whole = getattr(merge_utils, method)(changes, torch.tensor(weights), density)
+        assert torch.equal(made_of(changes, method, density, weights).view(torch.int32), whole.view(torch.int32))
 
 
 def test_a_second_dora_adapter_is_refused(tmp_path: Path) -> None:
