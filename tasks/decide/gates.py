@@ -1,4 +1,4 @@
-"""What must not be before anything is decided: whatever the scores say, a run with one of these is not promoted."""
+"""Gates before any decision: a run that fails one of them is not promoted, whatever its scores are."""
 
 from tasks.core.files import read_json
 from tasks.core.numbers import counted
@@ -7,13 +7,13 @@ from tasks.decide.comparisons import Comparison
 from tasks.decide.evidence import Candidate
 
 ALL_HOLD = (
-    "every row is accounted for, no row with an error was trained on, all models were asked in the base's words, and "
-    "merged answers unlike the base"
+    "every row is accounted for, no row that failed the audit was trained on, base and tuned models got the same "
+    "prompts, and merged does not answer as the base does"
 )
-"""What the gates are, said where none failed."""
+"""The gates in one sentence, for a run in which none failed."""
 
 SAME = ("tuned", "quantised")
-"""Kinds of candidates that are asked in the base's words; a system prompt and examples are other words on purpose."""
+"""Kinds of candidates that get the base's prompts; those with a system prompt or examples differ on purpose."""
 
 
 def failed_gates(paths: Paths, candidates: dict[str, Candidate], benchmarks: list[Comparison]) -> list[str]:

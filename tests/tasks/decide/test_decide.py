@@ -53,7 +53,7 @@ def test_a_good_run_is_promoted(run: Paths) -> None:
         decision["reason"].startswith("merged against base: +0.55 in ") and "base_few_shot: +0.45" in decision["reason"]
     )
     gates = decision["rules"]["gates"]["says"]
-    for gate in ("every row is accounted for", "no row with an error", "the base's words", "unlike the base"):
+    for gate in ("every row is accounted for", "failed the audit", "the same prompts", "not answer as the base"):
         assert gate in gates
     assert (decision["candidate"], decision["metric"], decision["value"]) == ("merged", "exact_match", 0.75)
     assert decision["gain"] == 0.55
