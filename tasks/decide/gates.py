@@ -1,4 +1,4 @@
-"""What must not be before anything is decided: whatever the scores say, a run with one of these is not promoted."""
+"""What must not be before anything is decided: whatever the scores say, one of these refuses the promotion."""
 
 from tasks.core.files import read_json
 from tasks.core.numbers import counted
