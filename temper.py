@@ -4,6 +4,7 @@ A folder of that name on PYTHONPATH, or another distribution, may come before ou
 either before it knows.
 """
 
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,8 @@ def namesake(name: str, folder: Path) -> Path | None:
 
 def main() -> int:
     """Carry out the command line; return the exit code, 1 where another package has the name of one of ours."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in an import is a traceback; the command handles it later
     for name in OURS:
         spec = find_spec(name)
         holders = [Path(entry).parent for entry in spec.submodule_search_locations or ()] if spec else []

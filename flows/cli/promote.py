@@ -109,9 +109,9 @@ def _first_promotion() -> str:
     from flows.history.committed import decision_at
 
     if not (decision := decision_at("HEAD")):
-        return "The last commit has no decision: run temper run, commit, then run temper promote."
+        return "The last commit has no decision; first: temper run, and commit what it made."
     if decision["promote"]:
-        return "The rules allow it for the last commit: run temper promote."
+        return "The rules allow it for the last commit; next: temper promote."
     return (
         f"The rules refuse it for the last commit: {decision['reason']} Change what they name and run again, or "
         "overrule them: temper promote --against-the-rules."

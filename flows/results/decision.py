@@ -16,19 +16,21 @@ def decision() -> dict[str, Any] | None:
 
 
 def sentence() -> str | None:
-    """The decision and every rule that has a limit, a line each; None where there is no decision yet."""
+    """The decision and the rules that have a limit, a line each, gains together; None where there is no decision."""
     if (decided := decision()) is None:
         return None
     marks = {True: "✓", False: "✗"}
-    rules = [
+    gains = decided.get("gains", [])  # those of several ways of asking the base, said together
+    judged = {name: rule for name, rule in decided["rules"].items() if not (gains and name.startswith("gain over "))}
+    rules = [f"  {marks[gain['passed']]} {gain['says']}" for gain in gains]
+    rules += [
         f"  - {name.replace('_', ' ')}: {rule['says']}"
         if rule["passed"] is None
         else f"  {marks[rule['passed']]} {rule['says']}"
-        for name, rule in sorted(decided["rules"].items(), key=lambda item: item[1]["passed"] is None)
+        for name, rule in sorted(judged.items(), key=lambda item: item[1]["passed"] is None)
         if rule["passed"] is not None or rule["limit"] is not None
     ]
-    more = [f"  {more}."] if (more := decided.get("rows_needed")) else []
-    return "\n".join([f"Decision: {promotion(decided)}", *rules, *more])
+    return "\n".join([f"Decision: {promotion(decided)}", *rules])
 
 
 def allowed(decided: dict[str, Any] | None, revision: str, *, force: bool) -> dict[str, Any]:

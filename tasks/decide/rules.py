@@ -101,7 +101,7 @@ def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
     large = difference > 0 and difference >= settings.gain
     measured = effect(result)
     more, least = ("less than", "at most") if is_ratio(result) else ("more than", "at least")
-    fails = "both fail"
+    fails = "neither holds"
     if large or sure:
         lacking = settings.gain - difference
         small = "the gain fails" if is_ratio(result) or not lacking else f"the gain is {shown(lacking)} too small"
@@ -135,12 +135,18 @@ def reason(candidate: str, results: list[Verdict]) -> str:
             f"{candidate} {'; '.join(parts)}",
             gains[0].wanted,
             *(fails if len(fails) == 1 else []),
-            needed_rows(results),
+            _needed_rows(results),
         ]
     return "; ".join(filter(None, [*parts, *(verdict.says for verdict in results if not verdict.gain)]))
 
 
-def needed_rows(results: list[Verdict]) -> str:
+def gain_lines(candidate: str, results: list[Verdict]) -> list[dict[str, Any]]:
+    """The gains that fail and those that hold, a line each, as decision.json holds them."""
+    parts = {passed: [one for one in results if one.gain and one.passed is passed] for passed in (False, True)}
+    return [{"passed": passed, "says": reason(candidate, part)} for passed, part in parts.items() if part]
+
+
+def _needed_rows(results: list[Verdict]) -> str:
     """What so many rows can tell, of the smallest gain that may be due to chance; "" where none may."""
     unsure = [verdict.gain for verdict in results if verdict.gain and verdict.gain.rows_needed]
     if not unsure:

@@ -5,7 +5,7 @@ from tasks.core.paths import Paths
 from tasks.decide.comparisons import compare_benchmarks, compare_candidates, compare_slices, compare_with_best
 from tasks.decide.evidence import load_candidates, load_judgements
 from tasks.decide.gates import failed_gates
-from tasks.decide.rules import as_json, deciding_metric, needed_rows, reason, verdicts
+from tasks.decide.rules import as_json, deciding_metric, gain_lines, reason, verdicts
 from tasks.decide.settings import Settings
 from tasks.decide.words import promotion
 
@@ -50,7 +50,7 @@ def decide(settings: Settings, paths: Paths) -> None:
         {
             "promote": passed,
             "reason": why,
-            "rows_needed": needed_rows(failed),
+            "gains": gain_lines(chosen.name, results),
             "candidate": chosen.name,
             "metric": metric,
             **{key: score[key] for key in ("value", "low", "high", "n", "better")},

@@ -5,7 +5,7 @@
 In: data/evaluation, data/judged, data/best (the scores of the run promoted last, written by `temper promote`), and what
 the stages before have found. Out: data/decision (`decision.json`, the verdict and the numbers behind it;
 `comparisons.json`, every comparison with interval, test and effect). The stage ends well whatever the verdict: a run
-that is not promoted is a result as well.
+whose promotion is refused is a result as well.
 """
 
 from tasks.core.declaration import Entry, Stage

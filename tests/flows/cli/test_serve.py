@@ -95,12 +95,16 @@ def test_outside_of_a_project(
         assert capsys.readouterr().err.startswith(f"temper {command}: no dvc.yaml and no params.yaml here")
 
 
-@pytest.mark.parametrize("module", ["tasks.core.fixed", "tasks.serve.gate", "tasks.serve.terminal"])
-def test_ctrl_c_while_libraries_load_ends_it_without_a_word(module: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "module"),
+    [("temper", "flows.cli.check"), ("temper", "importlib.metadata"), ("tasks.serve", "tasks.core.fixed"),
+     ("tasks.serve", "tasks.serve.gate"), ("tasks.serve", "tasks.serve.terminal")],
+)  # fmt: skip
+def test_ctrl_c_while_libraries_load_ends_it_without_a_word(program: str, module: str, tmp_path: Path) -> None:
     """Killed by the signal, of which a shell makes 130."""
     (tmp_path / "sitecustomize.py").write_text(SLOW.format(module=module))
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    command = [sys.executable, "-P", "-m", "tasks.serve", "chat"]
+    command = [sys.executable, "-P", "-m", program, "chat"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout and process.stderr

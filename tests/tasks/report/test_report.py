@@ -112,8 +112,11 @@ def test_a_gain_within_chance_is_called_so(project: Paths, monkeypatch: pytest.M
     assert "Promotion refused: merged against base_few_shot: +0.125 " in page(project)
     assert page(project).count("8 rows show a difference of") == 1, "at the head"
     monkeypatch.chdir(project.root)
-    first, *_, last = str(sentence()).splitlines()
-    assert first == "Decision: promotion refused" and last.startswith("  8 rows show a difference of ")
+    first, second, third, *_ = lines = str(sentence()).splitlines()
+    assert first == "Decision: promotion refused" and second.startswith("  ✗ merged against base_few_shot: +0.125 ")
+    assert third.startswith("  ✓ merged against base and base_system: +0.875 ")
+    assert [" against base" in line for line in lines].count(True) == 2, "not a line for each way of asking"
+    assert str(sentence()).count("8 rows show a difference of ") == 1
 
 
 def test_ledger_adds_up_or_says_that_it_does_not(project: Paths) -> None:
