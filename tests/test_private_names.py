@@ -98,16 +98,7 @@ NAMES = [
     Private(PEFT, "peft.tuners.tuners_utils", "BaseTunerLayer"),
     Private(PEFT, "peft.utils.other", "AuxiliaryTrainingWrapper"),
     Private(PEFT, "peft.utils", "get_peft_model_state_dict"),
-    *(
-        Private(PEFT, "peft.utils.merge_utils", name)
-        for name in (
-            "calculate_majority_sign_mask",
-            "dare_linear",
-            "dare_ties",
-            "disjoint_merge",
-            "task_arithmetic",
-        )
-    ),
+    *(Private(PEFT, "peft.utils.merge_utils", name) for name in ("dare_linear", "dare_ties")),
     Private(PEFT, "peft.tuners.lora.layer", "Linear"),
     Private(PEFT, "peft.tuners.lora.layer", "ParamWrapper.merge"),
     *(

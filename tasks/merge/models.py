@@ -1,7 +1,7 @@
 """Whole models of one base as one: what each of them changed is weighed and added to the base, a weight at a time.
 
 A soup (Wortsman et al. 2022, arXiv:2203.05482) is `linear` with weights that add up to 1; with others it is task
-arithmetic (Ilharco et al. 2023, arXiv:2212.04089). The arithmetic is peft's, which has it for adapters.
+arithmetic (Ilharco et al. 2023, arXiv:2212.04089). The numbers are those of peft, which has the methods for adapters.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ class CombinedSource(Source):
         if self.is_mean:
             return weighted_sum((models[other], weight) for other, weight in self.combine.weights.items())
         start = self.base.merged(name)
-        changes = [models[other] - start for other in self.combine.weights]
+        changes = [models[other].sub_(start) for other in self.combine.weights]
         return added(name, changes, self.combine).add_(start)
 
     def alters(self, name: str) -> bool:

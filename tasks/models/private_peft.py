@@ -79,7 +79,7 @@ def parameter_wrappers(module: Any) -> Iterator[Any]:
 
 
 def adding(method: str) -> Any:
-    """The function of peft that is called `method`, for changes of a weight in several models, or a part of one."""
+    """peft's function `method` of changes (tensors of one shape), their weights and options: what all add up to."""
     from peft.utils import merge_utils
 
     return getattr(merge_utils, method)

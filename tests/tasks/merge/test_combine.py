@@ -154,6 +154,8 @@ def test_changes_in_pieces_are_those_of_peft_to_the_last_bit(density: float, mon
     for method in ("ties", "magnitude_prune"):
         whole = getattr(merge_utils, method)(changes, torch.tensor(weights), density)
         assert torch.equal(made_of(changes, method, density, weights).view(torch.int32), whole.view(torch.int32))
+    whole = merge_utils.task_arithmetic(changes, torch.tensor(weights))
+    assert torch.equal(made_of(changes, "linear", weights=weights).view(torch.int32), whole.view(torch.int32))
 
 
 def test_a_second_dora_adapter_is_refused(tmp_path: Path) -> None:
