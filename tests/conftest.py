@@ -22,18 +22,19 @@ imported = {"modules": 0}
 
 LONGEST = [
     "tests/test_chain.py",
-    "tests/flows/results/test_page.py",
     "tests/tasks/generate/test_generate.py",
     "tests/flows/test_crash.py",
     "tests/flows/test_parity.py",
     "tests/flows/test_deployed.py",
-    "tests/families/test_families.py",
+    "tests/flows/plan/test_preflight.py",
     "tests/flows/run/test_secrets.py",
     "tests/tasks/generate/test_recipes.py",
-    "tests/flows/plan/test_preflight.py",
-    "tests/test_contributing.py",
-    "tests/test_task_recipes.py",
+    "tests/flows/results/test_page.py",
+    "tests/flows/run/test_run.py",
+    "tests/families/test_families.py",
     "tests/tasks/align/test_sampling.py",
+    "tests/test_contributing.py",
+    "tests/tasks/report/test_plain_trl.py",
 ]
 """Workers take files from the front, so what takes longest must not come last."""
 
