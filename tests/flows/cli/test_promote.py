@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows.cli.main import main
 from tasks.core.errors import CheckFailed, MachineError
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
@@ -98,10 +101,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
 
 
 def temper(*arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli.main", *arguments], capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
+    """Exit code and output of the command, carried out in this process, which has its libraries."""
+    with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
+        code = main([*arguments])
+    return code, output.getvalue() + errors.getvalue()
 
 
 def test_compare_without_names_tells_all_runs(runs: tuple[str, str]) -> None:
