@@ -91,7 +91,7 @@ def history_lines(
 
     `names`: of runs, by commit; `decisions`: what `decide` wrote there, as far as it can be read.
     """
-    told: set[str] = set()
+    listed: set[str] = set()
     for number, one in enumerate(history):
         if number:
             yield ""
@@ -105,10 +105,10 @@ def history_lines(
         rules = rule_lines(decision.get("rules") or {})
         score, why = one.scores, one.why
         if rules:  # these say the gain too, and what the reason sums up
-            score = "" if one.commit in told else score.partition(GAIN)[0]
+            score = "" if one.commit in listed else score.partition(GAIN)[0]
             why = why.removesuffix(plain(decision["reason"])).rstrip(": ")
-            rules = [] if one.commit in told else rules
-        told.add(one.commit)
+            rules = [] if one.commit in listed else rules
+        listed.add(one.commit)
         for line in filter(None, (why if rules else "", score, "" if rules else why, *rules)):
             indent = "    " if line in rules else "  "
             yield from wrap(plain(line), WIDTH, initial_indent="  ", subsequent_indent=indent)

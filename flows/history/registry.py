@@ -40,9 +40,10 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     if version and known and version not in known:
         raise InputError(f"the commit {full[:10]} is {known[0]} already, and has no other version; remove --version.")
     if holder and (holder.commit == full or (not known and same_model(holder.commit, full))):
-        if version and version != holder.version:
-            raise InputError(f"{revision} has the model of {holder.version}, in {stage} already; remove --version.")
-        return [f"This model is already in {stage}, as {name} {holder.version}; nothing was registered.", *pending]
+        own = holder.version or holder.commit[:10]
+        if version and version != own:
+            raise InputError(f"{revision} has the model of {own}, which is in {stage} already; remove --version.")
+        return [f"This model is already in {stage}, as {name} {own}; nothing was registered.", *pending]
     back = any(one.commit == full for one in past)
     decision = allowed(decision_at(full) or None, revision, force=force or back, here=here)
     message = _message(decision, "going back: " if back else "")
@@ -56,7 +57,7 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
         raise MachineError(f"GTO rejects this: {' '.join(str(error).split())}") from None
     lines = [
         f"{name} {newest} is commit {full[:12]}, and in the stage {stage}{' again' if back else ''}"
-        f"{f', in place of {holder.version}' if holder else ''}. Share it: git push --tags",
+        f"{f', in place of {holder.version or holder.commit[:10]}' if holder else ''}. Share it: git push --tags",
         *pending,
     ]
     if here and not git("status", "--porcelain", "--", str(LOCK)):
