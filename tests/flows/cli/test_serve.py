@@ -31,6 +31,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """What would have taken the place of this process."""
     words: list[tuple[str, ...]] = []
     monkeypatch.setattr("flows.plan.preflight.project", lambda: None)
+    monkeypatch.setattr("flows.plan.unpulled.check_candidates", lambda names: words.append(("here?", *names)))
 
     def become(*line: str) -> int:
         words.append(line)
@@ -64,8 +65,9 @@ def test_what_is_started(
     started: list[tuple[str, ...]], line: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(line.split()) == 0
-    assert started == [tuple(words.split())]
     names = [word for word in words.split()[1:3] if word in ("merged", "base", "french", "adapter")] or ["merged"]
+    asked = [] if "--check" in line else [("here?", *names)]
+    assert started == [*asked, tuple(words.split())], "what was not pulled is named before seconds of silence"
     loading = f"Loading {', '.join(names)}, which takes some seconds.\n"
     assert capsys.readouterr().err == ("" if "--check" in line else loading), "before seconds of silence"
 
