@@ -7,6 +7,7 @@ import sys
 from tasks.audit.arguments import whole
 from tasks.core.errors import SettingsError
 from tasks.core.fixed import FIXED
+from tasks.core.paths import PATHS
 
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -86,7 +87,15 @@ def _option(name: str, value: str | None) -> list[str]:
 
 
 def _tell_loading(names: list[str]) -> None:
-    """Before seconds of silence; on standard error, since of a pipe the answers alone go to standard output."""
+    """Before seconds of silence; on standard error, since of a pipe the answers alone go to standard output.
+
+    Raises `InputError` or `SettingsError` for a model that is not there, before libraries take their seconds.
+    """
+    from tasks.core.settings import load
+    from tasks.evaluate.settings import Settings
+    from tasks.serve.models import models
+
+    models(names, load(Settings, PATHS.params, "evaluate"), PATHS)
     print(f"Loading {', '.join(names)}, which takes some seconds.", file=sys.stderr, flush=True)
 
 

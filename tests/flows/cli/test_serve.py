@@ -31,6 +31,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """What would have taken the place of this process."""
     words: list[tuple[str, ...]] = []
     monkeypatch.setattr("flows.plan.preflight.project", lambda: None)
+    monkeypatch.setattr("tasks.serve.models.models", lambda *_: [])
 
     def become(*line: str) -> int:
         words.append(line)
@@ -84,6 +85,24 @@ def test_what_is_refused(
     assert main(line.split()) == 1
     assert sentence in capsys.readouterr().err
     assert not started
+
+
+@pytest.mark.parametrize("command", ["serve", "chat --page"])
+def test_a_model_that_is_not_there_is_refused_before_libraries_load(command: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("evaluate: {}\n")
+    program = (
+        "import sys\nfrom flows.plan import preflight\npreflight.project = lambda: None\n"
+        "from flows.cli.main import main\n"
+        f"print(main({command.split()}), 'torch' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1 False\n"
+    name = command.partition(" ")[0]
+    sentence = "merged does not exist yet: run `temper run`; there is no model here yet."
+    assert done.stderr == f"temper {name}: {sentence}\n"
 
 
 def test_outside_of_a_project(
