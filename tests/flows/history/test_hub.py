@@ -243,7 +243,7 @@ def test_a_folder_that_is_not_what_the_run_made_is_refused(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     Project(tmp_path, "copy")
     Path("data/model/merge.json").write_text('{"method": "lora"}')
-    with pytest.raises(InputError, match="^data/model is not what the run made: its files differ from dvc.lock"):
+    with pytest.raises(InputError, match=r"^data/model is not what the run made: its files differ from dvc.lock"):
         prepare_upload("me/model", Path("data/model"))
     Path("data/model/merge.json").unlink()
     assert not altered(Path("data/model"))
