@@ -15,7 +15,7 @@ from flows.bridge.refusals import unclosed
 from flows.bridge.repo import cache, cached_file, cached_files, remotes, sort_lockfile
 from flows.bridge.status import NEVER
 from flows.bridge.storage.restore import upload
-from flows.bridge.survey import StageStatus, check_tracked_params, chosen, missing, survey, unpulled, upstream
+from flows.bridge.survey import StageStatus, altered, check_tracked_params, chosen, missing, survey, unpulled, upstream
 
 __all__ = [
     "LOCK",
@@ -25,6 +25,7 @@ __all__ = [
     "Outcome",
     "StageRecord",
     "StageStatus",
+    "altered",
     "cache",
     "cached_file",
     "cached_files",

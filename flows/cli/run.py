@@ -69,11 +69,13 @@ def execute(options: argparse.Namespace) -> int:
             try:
                 ready()
                 preflight.inputs()
-            except TemperError:
-                if lines:
-                    write_text(PATHS.params, before)
-                    tell(f"{PATHS.params}: unchanged")
-                raise
+            except TemperError as error:
+                if not lines:
+                    raise
+                write_text(PATHS.params, before)
+                raise type(error)(
+                    f"{error}\nNothing was written: {PATHS.params} is as it was. Repeat the whole command, corrected."
+                ) from None
             if lines:
                 keep(before)
             for line in lines:
@@ -110,6 +112,9 @@ def exports(names: list[str]) -> tuple[list[str], list[str], dict[str, Path]]:
     before = {key: list(values) for key, values in listed.items()}
     stages, folders = [], {}
     for name in names:
+        if name == "gguf":
+            types = ", ".join(scheme for scheme in SCHEMES if scheme.startswith("gguf-"))
+            raise SettingsError(f"gguf needs a type; known: {types}.")
         if name not in KNOWN and name not in SCHEMES:
             raise SettingsError(f"there is no format {name}; {hint(name, (*KNOWN, *SCHEMES))}")
         exported = name in KNOWN

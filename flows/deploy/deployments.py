@@ -29,6 +29,10 @@ PATIENT = {
 """For workers and the runs that they carry out; what the user set stays."""
 
 
+class Refused(MachineError):
+    """The server does not take the parameters of a run."""
+
+
 def server(**more: str) -> str:
     """The API of the server that this command talks to; raises `MachineError` where none answers.
 
@@ -66,6 +70,16 @@ def deploy() -> None:
     report(3)
 
 
+def schedules() -> list[str]:
+    """The active schedules of infra/prefect.yaml, such as "cron 0 3 * * * UTC"."""
+    return [
+        " ".join(f"{key} {value}" for key in ("cron", "interval", "rrule", "timezone") if (value := one.get(key)))
+        for deployment in read(PATHS.deployments, "safe")["deployments"]
+        for one in deployment.get("schedules") or ()
+        if one.get("active", True)
+    ]
+
+
 def work(limit: int | None, queues: Sequence[str] = ()) -> None:
     """Become a worker that carries out runs in this project's folder, `limit` at once. Does not return.
 
@@ -85,7 +99,10 @@ def work(limit: int | None, queues: Sequence[str] = ()) -> None:
 
 
 def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
-    """Queue a run of `deployment` ("finetune/temper"); return its name and its id."""
+    """Queue a run of `deployment` ("finetune/temper"); return its name and its id.
+
+    Raises `MachineError` where there is no such deployment, and `Refused` where the server rejects the parameters.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import FlowRun
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -102,8 +119,20 @@ def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
     except ObjectNotFound:
         raise MachineError(f"the server has no deployment {deployment}; run: temper deploy") from None
     except PrefectHTTPStatusError as error:
-        raise MachineError(f"the server refuses these parameters: {_detail(error.response)}") from None
+        raise Refused(f"the server refuses these parameters: {_detail(error.response)}") from None
     return run.name, str(run.id)
+
+
+def at_work(pool: str = POOL) -> bool:
+    """Whether a worker lately asked for runs of a work pool; of one that nobody made yet, none did."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_work_pool(pool).status == "READY"
+        except ObjectNotFound:
+            return False
 
 
 def served(queue: str, pool: str = STAGES_POOL) -> bool:

@@ -12,6 +12,7 @@ from flows.server import credentials, own
 from flows.server.credentials import CLIENT, SERVER
 from flows.server.prefect_private import LEASE_STORAGE
 from tasks.core.errors import MachineError
+from tasks.serve.listening import listen
 
 PORT = 4200
 
@@ -97,12 +98,17 @@ def choose(tell: Callable[[str], None]) -> str:
     url = named or address()
     if answers(url):
         if named or credentials.own_port(PORT):
-            os.environ["PREFECT_API_URL"] = url
-            admitted(url)
-            return url.removesuffix("/api")
+            try:
+                admitted(url)
+            except MachineError:
+                if named:
+                    raise
+            else:
+                os.environ["PREFECT_API_URL"] = url
+                return url.removesuffix("/api")
         tell(
-            f"the server at {url} belongs to another user, so this run starts its own. To use that server, set "
-            "PREFECT_API_URL."
+            f"the server at {url} belongs to another user or has another password, so this run starts its own. To use "
+            "that server, set PREFECT_API_URL."
         )
     elif named:
         tell(f"PREFECT_API_URL = {named} does not answer, so this run starts its own server.")
@@ -123,6 +129,7 @@ def serve(port: int) -> None:
     page = f"http://127.0.0.1:{port}"
     if answers(f"{page}/api"):
         raise MachineError(f"a Prefect server is already running there: open {page}")
+    listen("127.0.0.1", port).close()
     print(f"Prefect will be at {page} in some seconds; press Ctrl-C to stop.", flush=True)
     if port != PORT:
         print(f"For `temper run` to use it: export PREFECT_API_URL={page}/api", flush=True)
@@ -133,5 +140,6 @@ def serve(port: int) -> None:
         os.environ[SERVER] = credentials.own()
         shown = os.environ[SERVER] if sys.stdout.isatty() else f"the line in {credentials.file()}"  # never in a log
         print(f"Its page asks for a password, once in each browser: {shown}", flush=True)
+    os.environ[CLIENT] = os.environ[SERVER]  # for what the server's own processes ask of it
     command = ["-P", "-m", "flows.server.__main__", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *command])

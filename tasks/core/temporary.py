@@ -35,7 +35,8 @@ KEPT = 14 * 24 * 3600.0
 def temporary_files(paths: Paths) -> Iterator[None]:
     """Within the block this process and its children keep temporary files in the project, if it has a place for them.
 
-    What dead processes left there is removed. In a process whose parent does the same for both, nothing happens.
+    What dead processes left there is removed. Where nothing can be written there, the system's folder stays. In a
+    process whose parent does the same for both, nothing happens.
 
     Example:
 
@@ -48,7 +49,11 @@ def temporary_files(paths: Paths) -> Iterator[None]:
         return
     remove_dead(paths)
     folder = (paths.temporary / str(owner)).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a project that this user may only read: the system's folder does as well
+        yield
+        return
     os.environ["TMPDIR"] = tempfile.tempdir = _short(folder) if len(str(folder)) > LONGEST else str(folder)
     try:
         yield

@@ -95,8 +95,14 @@ def model(name: str, settings: Settings, paths: Paths) -> Model:
             f"{name} is an embedding model or its base, which generates no text, so it cannot be served; use it as "
             f"{PATHS.card} shows."
         )
+    if bare := next((folder for folder in folders[:-1] if folder.is_dir() and not _weights(folder)), None):
+        raise InputError(f"{name}: {bare} has no weights in it; run `temper run`, which restores what a stage made.")
     system = settings.system if name == "base_system" else ""
     return Model(name, tuple(folders), system)
+
+
+def _weights(folder: Path) -> bool:
+    return any(any(folder.glob(f"*{suffix}")) for suffix in (".safetensors", ".bin", ".gguf", ".pt", ".pth"))
 
 
 def existing(settings: Settings, paths: Paths) -> list[str]:
