@@ -2,7 +2,7 @@
 
 Every stage of those runs is cached, so that nothing but the way there counts. More such runs are queued at once
 afterwards: the memory of server and worker must not grow with them, and nothing of them may stay behind. Many runs go
-on a PostgreSQL where one is installed, as docs/operation.md advises.
+on a PostgreSQL where one is installed, as docs/faults.md advises.
 """
 
 import subprocess

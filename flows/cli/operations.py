@@ -142,14 +142,38 @@ def _reap() -> None:
 
 def _start(options: argparse.Namespace) -> int:
     from flows.deploy import deployments
-    from flows.params.model import nested
+    from flows.params.model import nested, rehearse
 
-    deployments.server()
+    page = deployments.server().removesuffix("/api")
     _reap()
     parameters = {"settings": nested(options.set), "revision": options.revision}
-    name, run = deployments.start("finetune/temper", parameters)
-    print(f"Queued as {name} ({run}). Afterwards: dvc exp show; temper reproduce {name}")
+    try:
+        name, run = deployments.start("finetune/temper", parameters)
+    except deployments.Refused:
+        if PATHS.params.is_file():
+            rehearse(options.set)  # says the same in the words of params.yaml, if it applies here as well
+        raise
+    print(f"Queued as {name} ({run}): open {page}/runs/flow-run/{run}")
+    for note in _start_notes(options.revision, deployments.at_work()):
+        print(note, file=sys.stderr)
+    print(f"Afterwards: temper compare HEAD {name}; temper reproduce {name}")
     return 0
+
+
+def _start_notes(revision: str, at_work: bool) -> list[str]:
+    """What may keep a queued run from its end, where this machine cannot know."""
+    from flows.bridge import find
+
+    notes = [] if at_work else ["No worker is at work, so the run waits. Start one in the project: temper worker"]
+    if PATHS.state.is_dir():
+        try:
+            find(revision)
+        except MachineError:
+            notes.append(
+                f"git has no revision '{revision}' here. The run fails unless its worker's checkout has it; to cancel "
+                "it, open its page."
+            )
+    return notes
 
 
 def _sweep(options: argparse.Namespace) -> int:

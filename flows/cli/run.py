@@ -69,11 +69,13 @@ def execute(options: argparse.Namespace) -> int:
             try:
                 ready()
                 preflight.inputs()
-            except TemperError:
-                if lines:
-                    write_text(PATHS.params, before)
-                    tell(f"{PATHS.params}: unchanged")
-                raise
+            except TemperError as error:
+                if not lines:
+                    raise
+                write_text(PATHS.params, before)
+                raise type(error)(
+                    f"{error}\nNothing was written: {PATHS.params} is as it was. Repeat the whole command, corrected."
+                ) from None
             if lines:
                 keep(before)
             for line in lines:

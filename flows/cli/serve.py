@@ -7,6 +7,7 @@ import sys
 from tasks.audit.arguments import whole
 from tasks.core.errors import SettingsError
 from tasks.core.fixed import FIXED
+from tasks.core.paths import PATHS
 
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -53,7 +54,7 @@ def _serve(options: argparse.Namespace) -> int:
         raise SettingsError(
             "--model and --key-variable need --check; a server started by temper names its models after the candidates."
         )
-    _tell_loading(options.names or ["merged"])
+    _tell_loading(options.names or ["merged"], options.host, options.port)
     words = ["--host", options.host, "--port", str(options.port), "--rows", str(options.rows)]
     anyway = ["--anyway"] if options.anyway else []
     return _become("serve", *options.names, *words, *anyway, *_option("system", options.system))
@@ -85,8 +86,18 @@ def _option(name: str, value: str | None) -> list[str]:
     return [] if value is None else [f"--{name.replace('_', '-')}={value}"]
 
 
-def _tell_loading(names: list[str]) -> None:
-    """Before seconds of silence; on standard error, since of a pipe the answers alone go to standard output."""
+def _tell_loading(names: list[str], host: str = "127.0.0.1", port: int = 0) -> None:
+    """Before seconds of silence; on standard error, since of a pipe the answers alone go to standard output.
+
+    Raises `TemperError` for a model that is not there, or a port that is taken, before libraries take their seconds.
+    """
+    from tasks.core.settings import load
+    from tasks.evaluate.settings import Settings
+    from tasks.serve.listening import listen
+    from tasks.serve.models import models
+
+    models(names, load(Settings, PATHS.params, "evaluate"), PATHS)
+    listen(host, port).close()
     print(f"Loading {', '.join(names)}, which takes some seconds.", file=sys.stderr, flush=True)
 
 

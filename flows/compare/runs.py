@@ -95,7 +95,11 @@ def runs(most: int = MOST) -> list[Run]:
         [line.split("\0") for line in log.split("\n")] if log else []
     )  # a subject may hold what `splitlines` ends at
     if not heads:
-        raise MachineError(f"there are no runs here yet: commit {LOCK} after a run, or run `dvc exp run`.")
+        first = "" if LOCK.exists() else "run `temper run`, then "
+        raise MachineError(
+            f"no run is committed here yet: {first}run `git add --all` and `git commit --message Run`; "
+            "each commit with another dvc.lock is a run."
+        )
     known = kept.load()
     facts = {commit: known[commit] for commit, *_ in heads if commit in known}
     if new := [(commit, before) for commit, before, *_ in heads if commit not in facts]:

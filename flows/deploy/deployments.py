@@ -29,6 +29,10 @@ PATIENT = {
 """For workers and the runs that they carry out; what the user set stays."""
 
 
+class Refused(MachineError):
+    """The server does not take the parameters of a run."""
+
+
 def server(**more: str) -> str:
     """The API of the server that this command talks to; raises `MachineError` where none answers.
 
@@ -85,7 +89,10 @@ def work(limit: int | None, queues: Sequence[str] = ()) -> None:
 
 
 def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
-    """Queue a run of `deployment` ("finetune/temper"); return its name and its id."""
+    """Queue a run of `deployment` ("finetune/temper"); return its name and its id.
+
+    Raises `MachineError` where there is no such deployment, and `Refused` where the server rejects the parameters.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.objects import FlowRun
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
@@ -102,8 +109,20 @@ def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
     except ObjectNotFound:
         raise MachineError(f"the server has no deployment {deployment}; run: temper deploy") from None
     except PrefectHTTPStatusError as error:
-        raise MachineError(f"the server refuses these parameters: {_detail(error.response)}") from None
+        raise Refused(f"the server refuses these parameters: {_detail(error.response)}") from None
     return run.name, str(run.id)
+
+
+def at_work(pool: str = POOL) -> bool:
+    """Whether a worker lately asked for runs of a work pool; of one that nobody made yet, none did."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_work_pool(pool).status == "READY"
+        except ObjectNotFound:
+            return False
 
 
 def served(queue: str, pool: str = STAGES_POOL) -> bool:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError, create_model
@@ -95,6 +96,17 @@ def change(
     for assignment in assignments:
         _assign(document, assignment)
     return save(document, before, path, verify)
+
+
+def rehearse(assignments: list[str]) -> None:
+    """Raise `SettingsError` where `change` would; params.yaml stays as it is."""
+    with TemporaryDirectory() as folder:
+        copied = Path(folder) / PARAMS
+        copied.write_bytes(Path(PARAMS).read_bytes())
+        try:
+            change(assignments, path=copied)
+        except SettingsError as error:
+            raise SettingsError(str(error).replace(str(copied), PARAMS)) from None
 
 
 def save(document: Any, before: Any, path: Path = Path(PARAMS), verify: Callable[[Path], None] = check) -> list[str]:

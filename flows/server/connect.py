@@ -12,6 +12,7 @@ from flows.server import credentials, own
 from flows.server.credentials import CLIENT, SERVER
 from flows.server.prefect_private import LEASE_STORAGE
 from tasks.core.errors import MachineError
+from tasks.serve.listening import listen
 
 PORT = 4200
 
@@ -123,6 +124,7 @@ def serve(port: int) -> None:
     page = f"http://127.0.0.1:{port}"
     if answers(f"{page}/api"):
         raise MachineError(f"a Prefect server is already running there: open {page}")
+    listen("127.0.0.1", port).close()
     print(f"Prefect will be at {page} in some seconds; press Ctrl-C to stop.", flush=True)
     if port != PORT:
         print(f"For `temper run` to use it: export PREFECT_API_URL={page}/api", flush=True)
@@ -133,5 +135,6 @@ def serve(port: int) -> None:
         os.environ[SERVER] = credentials.own()
         shown = os.environ[SERVER] if sys.stdout.isatty() else f"the line in {credentials.file()}"  # never in a log
         print(f"Its page asks for a password, once in each browser: {shown}", flush=True)
+    os.environ[CLIENT] = os.environ[SERVER]  # for what the server's own processes ask of it
     command = ["-P", "-m", "flows.server.__main__", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *command])

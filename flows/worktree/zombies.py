@@ -7,7 +7,6 @@ it lives; an entry that nobody holds is looked into by the next command, and rem
 
 import atexit
 import json
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -33,7 +32,6 @@ from prefect.exceptions import Abort, ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed
 
-from flows.server.connect import answers
 from flows.server.retry import retry
 from flows.system.file_lock import file_lock, patience
 from flows.worktree.worktree import home, recover
@@ -46,9 +44,6 @@ MESSAGE = "The process of this run died. Finished stages are kept; start it agai
 
 PATIENCE = 10.0
 """Seconds for which an entry may be held by a process that only looks into it."""
-
-STARTING = 180.0
-"""Seconds that a server may take to start."""
 
 PAGE = 100
 """Task runs that are asked for at a time."""
@@ -137,15 +132,5 @@ def _tasks(client: SyncPrefectClient, run: FlowRun) -> Iterator[TaskRun]:
         start += len(page)
 
 
-def _of_new_server() -> None:
-    """Wait for the server that starts, and tell it of runs that died before; give up on one that does not start."""
-    end = time.monotonic() + STARTING
-    while time.monotonic() < end:
-        if answers(os.environ["PREFECT_API_URL"]):
-            reap(lambda line: print(line, flush=True))
-            break
-        time.sleep(1.0)
-
-
 if __name__ == "__main__":
-    _of_new_server()
+    reap(lambda line: print(line, flush=True))

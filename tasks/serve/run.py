@@ -1,13 +1,12 @@
 """`temper serve`: load, listen, compare with the evaluation, and only then say that the server is ready."""
 
 import asyncio
-import errno
 import socket
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.core.errors import CheckFailed, InputError, MachineError, SettingsError
+from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import PARAMS, load
 from tasks.evaluate.questions import rows
@@ -18,6 +17,7 @@ from tasks.serve.choice import engines
 from tasks.serve.collected import Collector
 from tasks.serve.fields import FieldReader
 from tasks.serve.guard import LOOPBACK, Guard
+from tasks.serve.listening import listen
 from tasks.serve.models import DEFAULT, Model, models, tokenizer_of
 from tasks.serve.prompts import Prompter
 from tasks.teacher.settings import Teacher
@@ -41,21 +41,6 @@ class Options:
     """Whether it says ready in spite of what differs."""
     system: str | None = None
     """System prompt of requests without one; None: the one that all held-out rows have, if they do."""
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket at that address. Raises `MachineError` where the port is taken."""
-    if not 0 <= port <= 65535:
-        raise SettingsError(f"--port {port}: must be a number from 0 to 65535.")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise MachineError(
-                f"port {port} of {host} is in use; choose another one with --port, or use --port 0 for any free port."
-            ) from None
-        raise MachineError(f"cannot listen on {host}, port {port}: {error.strerror or error}.") from None
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """What would have taken the place of this process."""
     words: list[tuple[str, ...]] = []
     monkeypatch.setattr("flows.plan.preflight.project", lambda: None)
+    monkeypatch.setattr("tasks.serve.models.models", lambda *_: [])
+    monkeypatch.chdir(ROOT)
 
     def become(*line: str) -> int:
         words.append(line)
@@ -61,8 +64,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     ],
 )
 def test_what_is_started(
-    started: list[tuple[str, ...]], line: str, words: str, capsys: pytest.CaptureFixture[str]
+    started: list[tuple[str, ...]],
+    line: str,
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("tasks.serve.listening.listen", lambda *_: socket.socket())  # 8000 may be taken here
     assert main(line.split()) == 0
     assert started == [tuple(words.split())]
     names = [word for word in words.split()[1:3] if word in ("merged", "base", "french", "adapter")] or ["merged"]
@@ -83,6 +91,35 @@ def test_what_is_refused(
 ) -> None:
     assert main(line.split()) == 1
     assert sentence in capsys.readouterr().err
+    assert not started
+
+
+@pytest.mark.parametrize("command", ["serve", "chat --page"])
+def test_a_model_that_is_not_there_is_refused_before_libraries_load(command: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("evaluate: {}\n")
+    program = (
+        "import sys\nfrom flows.plan import preflight\npreflight.project = lambda: None\n"
+        "from flows.cli.main import main\n"
+        f"print(main({command.split()}), 'torch' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1 False\n"
+    name = command.partition(" ")[0]
+    sentence = "merged does not exist yet: run `temper run`; there is no model here yet."
+    assert done.stderr == f"temper {name}: {sentence}\n"
+
+
+def test_a_port_that_is_taken_is_refused_before_libraries_load(
+    started: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", "--port", str(port)]) == 1
+    sentence = f"port {port} of 127.0.0.1 is in use; choose another one with --port."
+    assert capsys.readouterr().err == f"temper serve: {sentence}\n"
     assert not started
 
 

@@ -92,6 +92,16 @@ def test_files_are_read_together_as_one_by_one(project: Path, monkeypatch: pytes
     assert list(files_at([], paths)) == []
 
 
+def test_before_the_first_commit_of_a_run_the_sentence_says_how_to_make_one(project: Path) -> None:
+    git("commit", "--quiet", "--allow-empty", "--message", "none")
+    commands = "run `git add --all` and `git commit --message Run`"
+    with pytest.raises(MachineError, match=f"no run is committed here yet: run `temper run`, then {commands}"):
+        runs()
+    Path("dvc.lock").write_text(LOCK)
+    with pytest.raises(MachineError, match=f"no run is committed here yet: {commands}"):
+        runs()
+
+
 def test_seconds_come_from_messages_and_from_this_machine_and_go_with_what_was_made(project: Path) -> None:
     commit(0.1, "a" * 32, 'first\n\nTook: {"train": 30.5,\n  "merge": "x"}')
     commit(0.2, "a" * 32, "the same model")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows.params.form import MOST_CHANGED, changed_settings, form
-from flows.params.model import SCHEMA, change, check, model, schema
+from flows.params.model import SCHEMA, change, check, model, rehearse, schema
 from tasks.core.errors import SettingsError
 from tests.flows.project import ROOT
 
@@ -225,3 +225,16 @@ def test_all_faults_are_said_at_once(tmp_path: Path) -> None:
         check(path)
     assert "'trian'; did you mean 'train'?" in str(error.value)
     assert "train.steps = 'many'" in str(error.value)
+
+
+def test_a_rehearsal_says_what_a_change_would_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = (ROOT / "params.yaml").read_bytes()
+    Path("params.yaml").write_bytes(before)
+    rehearse(["train.learning_rate=1e-3"])
+    with pytest.raises(SettingsError, match=r"^params.yaml \(as it would be\):\d+: unknown key 'train.learning_rat'"):
+        rehearse(["train.learning_rat=1"])
+    assert Path("params.yaml").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["params.yaml"]

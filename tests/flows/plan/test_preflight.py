@@ -157,7 +157,9 @@ def test_bad_params_stop_the_run_and_set_leaves_them_as_they_were(toy: Toy) -> N
     assert "unknown key 'train.learning_rat'; did you mean 'learning_rate'?" in refused
     assert Path("params.yaml").read_text() == before
     refused = toy.failed("run", "--set", "template.chat_template=chatlm")  # valid, but refused before the first stage
-    assert "params.yaml: unchanged" in refused
+    assert refused.startswith("temper run: ")
+    last = refused.splitlines()[-1]
+    assert last == "Nothing was written: params.yaml is as it was. Repeat the whole command, corrected."
     assert Path("params.yaml").read_text() == before
 
 

@@ -17,8 +17,9 @@ import pytest
 from tasks.core.errors import CheckFailed, InputError, MachineError, SettingsError
 from tasks.core.paths import Paths
 from tasks.evaluate.settings import Settings
+from tasks.serve.listening import listen
 from tasks.serve.models import model, models
-from tasks.serve.run import Server, check, listen, load_server
+from tasks.serve.run import Server, check, load_server
 from tests.flows.project import ROOT
 from tests.tasks import tiny
 from tests.tasks.serve.serving import project, served
