@@ -11,6 +11,7 @@ from flows.bridge.experiments import experiments, find, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, track
 from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan
 from flows.bridge.parcel import pack, unpack
+from flows.bridge.recorded import check_recorded
 from flows.bridge.refusals import unclosed
 from flows.bridge.repo import cache, cached_file, cached_files, remotes, sort_lockfile
 from flows.bridge.status import NEVER
@@ -28,6 +29,7 @@ __all__ = [
     "cache",
     "cached_file",
     "cached_files",
+    "check_recorded",
     "check_tracked_params",
     "checkout_inputs",
     "chosen",

@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.bridge import check_recorded
 from flows.history.hub_access import check_access, gated_base
 from tasks.core.errors import InputError, MachineError, SettingsError, hub_faults
 from tasks.core.json_files import read_object
@@ -36,7 +37,8 @@ class Upload:
 
 
 def prepare_upload(repository: str, folder: Path) -> Upload:
-    """Look at `folder`. Raises `InputError` where a stage did not finish it, `SettingsError` for a wrong name."""
+    """Look at `folder`. Raises `InputError` where a stage did not finish it, or it is no longer what the stage wrote;
+    `SettingsError` for a wrong name."""
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise SettingsError(f"'{repository}' is not a repository name; write organisation/name.")
     if not folder.is_dir():
@@ -46,6 +48,7 @@ def prepare_upload(repository: str, folder: Path) -> Upload:
             f"{folder}: it has none of {', '.join(PROOFS)}, so nothing proves that this is what was trained; push a "
             f"folder made by a stage, such as {PATHS.merged}."
         )
+    check_recorded(folder)
     files = {
         str(file.relative_to(folder)): file.stat().st_size
         for file in sorted(folder.rglob("*"))
