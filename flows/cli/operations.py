@@ -103,7 +103,10 @@ def _deploy(options: argparse.Namespace) -> int:
     url = deployments.server()
     _reap()
     deployments.deploy()
-    print(f"Deployed: open {url.removesuffix('/api')}/deployments   Next: temper worker")
+    print(f"Deployed: open {url.removesuffix('/api')}/deployments")
+    for schedule in deployments.schedules():
+        print(f"Runs start by themselves: {schedule}; to change that, edit {PATHS.deployments} and deploy again.")
+    print("Next:     temper worker, and in another terminal: temper start")
     return 0
 
 

@@ -112,6 +112,9 @@ def exports(names: list[str]) -> tuple[list[str], list[str], dict[str, Path]]:
     before = {key: list(values) for key, values in listed.items()}
     stages, folders = [], {}
     for name in names:
+        if name == "gguf":
+            types = ", ".join(scheme for scheme in SCHEMES if scheme.startswith("gguf-"))
+            raise SettingsError(f"gguf needs a type; known: {types}.")
         if name not in KNOWN and name not in SCHEMES:
             raise SettingsError(f"there is no format {name}; {hint(name, (*KNOWN, *SCHEMES))}")
         exported = name in KNOWN

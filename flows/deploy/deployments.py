@@ -70,6 +70,16 @@ def deploy() -> None:
     report(3)
 
 
+def schedules() -> list[str]:
+    """The active schedules of infra/prefect.yaml, such as "cron 0 3 * * * UTC"."""
+    return [
+        " ".join(f"{key} {value}" for key in ("cron", "interval", "rrule", "timezone") if (value := one.get(key)))
+        for deployment in read(PATHS.deployments, "safe")["deployments"]
+        for one in deployment.get("schedules") or ()
+        if one.get("active", True)
+    ]
+
+
 def work(limit: int | None, queues: Sequence[str] = ()) -> None:
     """Become a worker that carries out runs in this project's folder, `limit` at once. Does not return.
 

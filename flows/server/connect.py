@@ -98,12 +98,17 @@ def choose(tell: Callable[[str], None]) -> str:
     url = named or address()
     if answers(url):
         if named or credentials.own_port(PORT):
-            os.environ["PREFECT_API_URL"] = url
-            admitted(url)
-            return url.removesuffix("/api")
+            try:
+                admitted(url)
+            except MachineError:
+                if named:
+                    raise
+            else:
+                os.environ["PREFECT_API_URL"] = url
+                return url.removesuffix("/api")
         tell(
-            f"the server at {url} belongs to another user, so this run starts its own. To use that server, set "
-            "PREFECT_API_URL."
+            f"the server at {url} belongs to another user or has another password, so this run starts its own. To use "
+            "that server, set PREFECT_API_URL."
         )
     elif named:
         tell(f"PREFECT_API_URL = {named} does not answer, so this run starts its own server.")

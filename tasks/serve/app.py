@@ -29,6 +29,8 @@ from tasks.serve.remote import OWNER
 
 PAGE = Path(__file__).with_name("page.html")
 
+PATHS = "the API is POST /v1/chat/completions and GET /v1/models"
+
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
 """The page loads nothing, and talks to its own server only."""
 
@@ -63,6 +65,12 @@ def build(service: Service) -> FastAPI:
     async def _refused(_: Request, error: RequestError) -> JSONResponse:
         return _error(str(error), error.status, error.param, error.code)
 
+    @app.exception_handler(404)
+    @app.exception_handler(405)
+    async def _unknown(request: Request, error: Exception) -> JSONResponse:
+        status = int(getattr(error, "status_code", 404))
+        return _error(f"there is no {request.method} {request.url.path} here; {PATHS}", status)
+
     @app.get("/health")
     async def health() -> JSONResponse:
         return JSONResponse({"status": "ok" if service.ready else "checking"}, 200 if service.ready else 503)
@@ -76,7 +84,9 @@ def build(service: Service) -> FastAPI:
     @app.post("/v1/chat/completions", response_model=None)
     async def chat(request: Request) -> JSONResponse | StreamingResponse:
         body = await _body(request)
-        name = str(body.get("model", ""))
+        if "model" not in body and len(service.voices) > 1:
+            raise RequestError(f"`model` is missing; available: {', '.join(service.voices)}", param="model")
+        name = str(body.get("model", next(iter(service.voices))))
         if name not in service.voices:
             known = ", ".join(service.voices)
             raise RequestError(f"there is no model '{name}'; available: {known}", 404, "model", "model_not_found")

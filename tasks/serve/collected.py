@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import InputError, MachineError, advice
+from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 from tasks.serve.models import Model
 
@@ -34,8 +35,10 @@ class Collector:
         self._folder, self._root, self._system = paths.collected, paths.root, system
         self._models = {model.name: model for model in models}
         self._guard = threading.Lock()
+        self.answers = 0
+        """Answers that were marked."""
         self.rows = 0
-        """Rows that were written."""
+        """Rows that were written for them."""
 
     def save(self, marked: Row) -> list[str]:
         """Write the rows of one marked answer; return the files that have one more.
@@ -78,6 +81,7 @@ class Collector:
                         file.write(f"{line}\n")
             except OSError as error:
                 raise MachineError(f"the answer cannot be saved: {advice(error)}") from None
+            self.answers += 1
             self.rows += len(lines)
         return [str(self._folder / name) for name in sorted(lines)]
 
@@ -85,7 +89,8 @@ class Collector:
         """Say where rows went, if any did."""
         if self.rows:
             print(
-                f"{self.rows} new rows in {self._folder}; to keep them with DVC, run: temper data add {self._folder}",
+                f"{counted(self.answers, 'answers')} saved in {self._folder}, as {counted(self.rows, 'rows')}; to keep "
+                f"them with DVC, run: temper data add {self._folder}",
                 flush=True,
             )
 

@@ -53,7 +53,8 @@ class Guard:
             await receive()  # that it connects
             await send({"type": "websocket.close", "code": 1008, "reason": fault})
         else:
-            body = json.dumps({"detail": fault}).encode()
+            error = {"message": fault, "type": "invalid_request_error", "param": None, "code": None}
+            body = json.dumps({"detail": fault, "error": error}).encode()  # as Prefect's clients read it, and OpenAI's
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
@@ -81,7 +82,7 @@ class Guard:
         if scope.get("method") in CHANGING:
             for kind in headers.get(b"content-type", []):
                 if kind.partition(";")[0].strip() != "application/json":
-                    return 415, "a request that changes something needs the content type application/json"
+                    return 415, "send the header Content-Type: application/json"
         return 200, ""
 
 

@@ -35,6 +35,8 @@ def test_formats_are_added_to_the_settings_and_their_stages_run(project: Path) -
     assert run.exports(["ollama"])[0] == []
     with pytest.raises(SettingsError, match="there is no format olama; did you mean 'ollama'"):
         run.exports(["olama"])
+    with pytest.raises(SettingsError, match=r"^gguf needs a type; known: gguf-.*gguf-q4_k_m"):
+        run.exports(["gguf"])
 
 
 def test_the_command_is_a_run_of_these_stages(

@@ -15,6 +15,7 @@ import pytest
 from flows.cli.main import main
 from flows.history.hub import ask_hub, prepare_upload, push
 from tasks.core.errors import InputError, MachineError, SettingsError
+from tests.flows.bridge.small import Project
 
 
 class Hub:

@@ -41,7 +41,7 @@ ASKED = [{"role": "user", "content": "list images"}, {"role": "assistant", "cont
 MARKED = {"model": "merged", "messages": ASKED, "answer": "docker images", "sampling": {"temperature": 0}}
 
 
-def test_rows_and_their_provenance(paths: Paths) -> None:
+def test_rows_and_their_provenance(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     kept = collector(paths, "Be brief.")
     assert [Path(name).name for name in kept.save({"verdict": "good", **MARKED})] == ["kto.jsonl", "sft.jsonl"]
     kept.save({"verdict": "bad", **MARKED, "model": "base", "answer": "docker rm", "reasoning": "rm?"})
@@ -62,6 +62,9 @@ def test_rows_and_their_provenance(paths: Paths) -> None:
     assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == ("docker images", "docker rm")
     assert pair["provenance"]["rejected_candidate"] == "base"
     assert kept.rows == 4
+    kept.tell()
+    assert f"{kept.answers} answers saved in " in capsys.readouterr().out
+    assert kept.answers < kept.rows
 
 
 @pytest.mark.parametrize(

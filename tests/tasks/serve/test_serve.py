@@ -128,6 +128,26 @@ def test_a_body_that_no_client_sends_is_refused_in_a_sentence(server: Server) ->
     assert refused(head + b'"stream": true, "stream_options": "x"}') == "stream_options must be an object"
 
 
+def test_refusals_have_the_form_of_openai_and_say_what_to_do(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sentence(reply: httpx.Response, status: int) -> str:
+        assert reply.status_code == status
+        return str(reply.json()["error"]["message"])
+
+    root = server.url.removesuffix("/v1")
+    form = {"Content-Type": "application/x-www-form-urlencoded"}  # as curl sends it
+    bare = httpx.post(f"{server.url}/chat/completions", content=b"{}", headers=form)
+    assert sentence(bare, 415) == "send the header Content-Type: application/json"
+    question = {"messages": [{"role": "user", "content": "show logs of web"}]}
+    assert httpx.post(f"{server.url}/chat/completions", json=question).json()["model"] == "merged", "the only one"
+    voices = server.loaded.service.voices
+    monkeypatch.setitem(voices, "other", voices["merged"])
+    missing = httpx.post(f"{server.url}/chat/completions", json=question)
+    assert sentence(missing, 400) == "`model` is missing; available: merged, other"
+    api = "the API is POST /v1/chat/completions and GET /v1/models"
+    assert sentence(httpx.post(f"{root}/v1/embeddings", json={}), 404) == f"there is no POST /v1/embeddings here; {api}"
+    assert sentence(httpx.get(f"{root}/v1/chat/completions"), 405).endswith(api)
+
+
 def test_other_pages_get_nothing_and_write_nothing(server: Server, paths: Paths) -> None:
     root = server.url.removesuffix("/v1")
     body = {"model": "merged", "messages": [{"role": "user", "content": "stop web"}], "max_tokens": 2}
@@ -228,6 +248,16 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(paths: Paths, tm
         models(["merged", "merged"], settings, paths)
     with pytest.raises(InputError, match="merged does not exist yet: run `temper run`; there is no model here yet"):
         model("merged", settings, Paths(tmp_path))
+
+
+def test_a_folder_without_its_weights_is_refused(paths: Paths, tmp_path: Path) -> None:
+    other = copied(paths, tmp_path)
+    settings = Settings()
+    assert model("merged", settings, other)
+    for file in other.merged.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"^merged: .*merged has no weights in it; run `temper run`, which restores"):
+        model("merged", settings, other)
 
 
 def test_open_to_others_with_a_warning(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
