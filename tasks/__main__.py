@@ -39,8 +39,8 @@ def main(arguments: list[str]) -> int:
     from tasks.core.reporting import guarded
     from tasks.core.temporary import inherited, temporary_files
 
-    # a flow has a place for its stages; `dvc repro` has none
-    with nullcontext() if inherited() else temporary_files(PATHS):
+    # a flow has a place for its stages; `dvc repro` has none. What cannot be written, the stage says itself
+    with nullcontext() if inherited() else temporary_files(PATHS, reads=True):
         return guarded(name, lambda: _run(name, item), command=" ".join(arguments), values=lambda: _settings(name))
 
 

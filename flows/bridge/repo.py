@@ -19,10 +19,13 @@ from dvc.scm import SCMError
 from dvc.stage import PipelineStage
 
 from flows.bridge.lockfile import LOCK, cut_off, mend, sort
+from flows.bridge.read_only import ReadOnlyRepo
 from flows.bridge.refusals import one_line, refusal, unread
 from flows.bridge.storage.objects import damages, looking_at, read_first
 from flows.bridge.storage.site_cache import keep_private
 from tasks.core.errors import Busy, MachineError
+from tasks.core.paths import Paths
+from tasks.core.temporary import writable
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
 
@@ -34,8 +37,12 @@ _here = threading.RLock()
 def opened() -> Iterator[Repo]:
     """The checkout in the current folder; what DVC raises comes out as one sentence."""
     try:
-        keep_private(Path(Repo.find_root()))
-        with Repo(_wait_for_lock=True) as repo:  # the default gives up after 3 s, also after hours of training
+        root, kind = Path(Repo.find_root()), Repo
+        if writable(Paths(root)):
+            keep_private(root)
+        else:
+            kind = ReadOnlyRepo
+        with kind(_wait_for_lock=True) as repo:  # the default gives up after 3 s, also after hours of training
             read_first(repo)
             yield repo
     except NotDvcRepoError:

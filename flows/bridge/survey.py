@@ -127,13 +127,6 @@ def _is_cached(repo: Repo, out: Output) -> bool:
     return bool(repo.cache.local.whole(out.hash_info.value))
 
 
-def altered(folder: Path) -> bool:
-    """Whether `folder` is an output of a stage and not what dvc.lock has of it."""
-    with opened() as repo, locked(repo):
-        outs = [out for stage in ordered(graph(repo)) for out in stage.outs if Path(out.fs_path) == folder.resolve()]
-        return any(out.status() for out in outs)
-
-
 def check_tracked_params() -> None:
     """Raise `SettingsError` where a stage depends on a parameter that its file does not have."""
     with opened() as repo, locked(repo):

@@ -22,7 +22,7 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     check.add_argument("--card", nargs="*", metavar="SIZE", help=CARD)
     check.add_argument("--ram", metavar="SIZE", help=RAM)
     plan = commands.add_parser("plan", help="show what would run, and why")
-    plan.set_defaults(act=_plan)
+    plan.set_defaults(act=_plan, reads=True)
     plan.add_argument("--json", action="store_true", help="for programs")
 
 

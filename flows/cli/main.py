@@ -32,9 +32,10 @@ def _carry_out(arguments: list[str]) -> int:
             remedy = f"it reads {PATHS.params}: change that file, or let temper run --set change it and run"
         _parser().error(f"{options.command} takes no argument {' '.join(more)}; {remedy}")
     options.more = more
-    with signals.stopping(), temporary_files(PATHS):
+    with signals.stopping():
         try:
-            return int(options.act(options))
+            with temporary_files(PATHS, reads=options.reads):
+                return int(options.act(options))
         except BaseException as error:
             if number := signals.received():  # whatever the end of threads and servers made of it
                 return _stopped(options.command, number)
@@ -62,16 +63,17 @@ def _stopped(command: str, number: signal.Signals) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="temper", description="From data to a fine-tuned model, with proof.")
     parser.add_argument("--version", action="version", version=f"temper {version('temper')}")
+    parser.set_defaults(reads=False)  # whether a command works in a project that can only be read
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run.declare(commands)
     check.declare(commands)
     audit = "find everything that would go wrong with data or a chat template with a tokenizer"
-    commands.add_parser("audit", help=audit, add_help=False).set_defaults(act=_audit)
+    commands.add_parser("audit", help=audit, add_help=False).set_defaults(act=_audit, reads=True)
     look = "look at data in seconds: format, lengths, labels, and rows as they would be trained on"
-    commands.add_parser("look", help=look, add_help=False).set_defaults(act=_look)
+    commands.add_parser("look", help=look, add_help=False).set_defaults(act=_look, reads=True)
     push = commands.add_parser("push", help="send a finished folder to the hub, with the model card")
-    push.set_defaults(act=_push)
+    push.set_defaults(act=_push, reads=True)
     push.add_argument("repository", metavar="ORGANISATION/NAME")
     push.add_argument("--folder", type=Path, default=PATHS.merged, help=f"default: {PATHS.merged}")
     push.add_argument("--public", action="store_true", help="make a new repository public; default: private")

@@ -21,7 +21,7 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     upgrade.set_defaults(act=_upgrade)
     config = commands.add_parser("config", help="show changed settings, and reset them to their defaults")
     actions = config.add_subparsers(dest="what", required=True, metavar="ACTION")
-    actions.add_parser("diff", help="list all keys that differ from their defaults").set_defaults(act=_diff)
+    actions.add_parser("diff", help="list all keys that differ from their defaults").set_defaults(act=_diff, reads=True)
     reset = actions.add_parser("reset", help="reset keys to their defaults")
     reset.add_argument("keys", nargs="*", metavar="KEY", help="such as train or train.lora; default: every key")
     reset.set_defaults(act=_reset)

@@ -3,9 +3,11 @@
 import argparse
 import gc
 import json
+from pathlib import Path
 
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
+from tasks.core.temporary import writable
 
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -29,11 +31,11 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     compare.add_argument("--candidate", help="metric whose rows are compared; default: the one that decides")
     compare.add_argument("--rows", type=int, default=10, metavar="N", help="differing rows to show; default: 10")
     compare.add_argument("--json", action="store_true", help="print all runs as JSON")
-    compare.set_defaults(act=_compare)
+    compare.set_defaults(act=_compare, reads=True)
 
     history = commands.add_parser("history", help="show which model is in production, what it replaced, when and why")
     history.add_argument("--json", action="store_true", help="for programs")
-    history.set_defaults(act=_history)
+    history.set_defaults(act=_history, reads=True)
 
 
 def _promote(options: argparse.Namespace) -> int:
@@ -84,6 +86,9 @@ def _compare_all(as_json: bool) -> int:
         print("\nBases on the same held-out rows, best first")
         for line in terminal.board_lines(board):
             print(line)
+    if not writable(PATHS):
+        print(f"\nPage:  none, because you cannot write in {Path.cwd()}")
+        return 0
     page.write_page(all_runs)
     print(f"\nPage:  {PATHS.runs}")
     return 0

@@ -28,7 +28,7 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     serve.add_argument(
         "--key-variable", metavar="VARIABLE", help="with --check: the environment variable with the API key"
     )
-    serve.set_defaults(act=_serve)
+    serve.set_defaults(act=_serve, reads=True)
     chat = commands.add_parser("chat", help="chat with models in the terminal or on a page")
     chat.add_argument(
         "names", nargs="*", metavar="CANDIDATE", help="default: merged; each model answers every question"
@@ -38,7 +38,7 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--temperature", type=_temperature, default=0.0, metavar="T", help="default: 0, always the most likely token"
     )
     chat.add_argument("--page", action="store_true", help="chat on a page, as with `temper serve`")
-    chat.set_defaults(act=_chat)
+    chat.set_defaults(act=_chat, reads=True)
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 from flows.compare.scores import Key, Score
 from tasks.core.files import fingerprint, write_text
 from tasks.core.paths import PATHS
+from tasks.core.temporary import writable
 
 FLOWS = Path(__file__).parent.parent
 
@@ -42,7 +43,7 @@ def load() -> dict[str, Facts]:
 
 def save(runs: Mapping[str, Facts]) -> None:
     """Keep these, and no others."""
-    if not PATHS.state.is_dir():  # no project of DVC: nothing is left there
+    if not PATHS.state.is_dir() or not writable(PATHS):  # no project of DVC, or somebody else's: nothing is left there
         return
     document = {
         "version": _version(),

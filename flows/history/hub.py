@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.bridge import altered
+from flows.bridge import check_recorded
 from flows.history.hub_access import check_access, gated_base
 from tasks.core.errors import InputError, MachineError, SettingsError, hub_faults
 from tasks.core.json_files import read_object
@@ -37,7 +37,7 @@ class Upload:
 
 
 def prepare_upload(repository: str, folder: Path) -> Upload:
-    """Look at `folder`. Raises `InputError` where a stage did not finish it, or where it is not what the stage made;
+    """Look at `folder`. Raises `InputError` where a stage did not finish it, or it is no longer what the stage wrote;
     `SettingsError` for a wrong name."""
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise SettingsError(f"'{repository}' is not a repository name; write organisation/name.")
@@ -48,10 +48,7 @@ def prepare_upload(repository: str, folder: Path) -> Upload:
             f"{folder}: it has none of {', '.join(PROOFS)}, so nothing proves that this is what was trained; push a "
             f"folder made by a stage, such as {PATHS.merged}."
         )
-    if PATHS.pipeline.is_file() and altered(folder):
-        raise InputError(
-            f"{folder} is not what the run made: its files differ from dvc.lock. Run `temper run`, which restores them."
-        )
+    check_recorded(folder)
     files = {
         str(file.relative_to(folder)): file.stat().st_size
         for file in sorted(folder.rglob("*"))

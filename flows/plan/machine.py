@@ -14,6 +14,7 @@ from pathlib import Path
 from flows.system.resources import available_memory
 from tasks.core.errors import advice
 from tasks.core.paths import PATHS
+from tasks.core.temporary import writable
 
 PYTHONS = ("3.11", "3.12", "3.13")
 """The Pythons that the locked versions are for."""
@@ -79,9 +80,11 @@ def free_memory() -> Iterator[str]:
 
 
 def dvc_cache() -> Iterator[str]:
-    """Whether DVC's cache can be written."""
+    """Whether DVC's cache can be written; of a project that can only be read nobody asks that much."""
     from flows.bridge import cache
 
+    if not writable(PATHS):
+        return
     folder = cache()
     try:
         folder.mkdir(parents=True, exist_ok=True)

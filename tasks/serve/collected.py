@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, MachineError, advice
 from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 from tasks.serve.models import Model
@@ -46,7 +46,8 @@ class Collector:
             collector.save({"verdict": "good", "model": "merged", "answer": "docker ps",
                             "messages": [{"role": "user", "content": "what runs?"}], "sampling": {"temperature": 0}})
 
-        For `better`, `rejected` has the `model` and the `answer` that was worse. Raises `InputError`.
+        For `better`, `rejected` has the `model` and the `answer` that was worse. Raises `InputError`, and
+        `MachineError` where nothing can be written.
         """
         verdict, before = marked.get("verdict"), self._before(marked)
         answer = self._answer(marked)
@@ -73,10 +74,13 @@ class Collector:
             for name, row in rows.items()
         }
         with self._guard:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            for name, line in lines.items():
-                with (self._folder / name).open("a", encoding="utf-8") as file:
-                    file.write(f"{line}\n")
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                for name, line in lines.items():
+                    with (self._folder / name).open("a", encoding="utf-8") as file:
+                        file.write(f"{line}\n")
+            except OSError as error:
+                raise MachineError(f"the answer cannot be saved: {advice(error)}") from None
             self.answers += 1
             self.rows += len(lines)
         return [str(self._folder / name) for name in sorted(lines)]

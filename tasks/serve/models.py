@@ -13,6 +13,7 @@ from tasks.models.embedder import is_embedder
 from tasks.models.head import classes_in
 from tasks.models.loading import gguf_file
 from tasks.models.record import base_folder, describe, identity
+from tasks.models.weight_files import check_weight_files
 from tasks.quantize.schemes import SCHEMES
 
 DEFAULT = "merged"
@@ -85,24 +86,20 @@ def model(name: str, settings: Settings, paths: Paths) -> Model:
     if name not in existing(settings, paths):
         raise SettingsError(f"there is no candidate '{name}'; {_there(existing(settings, paths))}")
     folders = candidates.folders(name, settings, paths)
-    if name not in ("base", "base_system") and any(classes_in(folder) for folder in folders[:-1]):
-        raise SettingsError(
-            f"{name} is a classifier, which generates no text, so it cannot be served; use it as {PATHS.card} shows, "
-            "or serve base."
-        )
     if is_embedder(folders[-1]):
         raise SettingsError(
             f"{name} is an embedding model or its base, which generates no text, so it cannot be served; use it as "
             f"{PATHS.card} shows."
         )
-    if bare := next((folder for folder in folders[:-1] if folder.is_dir() and not _weights(folder)), None):
-        raise InputError(f"{name}: {bare} has no weights in it; run `temper run`, which restores what a stage made.")
+    for folder in folders[:-1]:
+        check_weight_files(folder, _restoring(folder, paths))
+    if name not in ("base", "base_system") and any(classes_in(folder) for folder in folders[:-1]):
+        raise SettingsError(
+            f"{name} is a classifier, which generates no text, so it cannot be served; use it as {PATHS.card} shows, "
+            "or serve base."
+        )
     system = settings.system if name == "base_system" else ""
     return Model(name, tuple(folders), system)
-
-
-def _weights(folder: Path) -> bool:
-    return any(any(folder.glob(f"*{suffix}")) for suffix in (".safetensors", ".bin", ".gguf", ".pt", ".pth"))
 
 
 def existing(settings: Settings, paths: Paths) -> list[str]:
@@ -143,6 +140,14 @@ def _remedy(name: str, paths: Paths) -> str:
         schemes = sorted(folder.name for folder in paths.quantized("").glob("[!.]*") if folder.is_dir())
         return f"run `temper run --set quantize.schemes=[{','.join([*schemes, name])}]`"
     return ""
+
+
+def _restoring(folder: Path, paths: Paths) -> str:
+    """What brings back files of `folder`."""
+    stages = (paths.merged, paths.fitted, paths.aligned, paths.schemes)
+    if not any(folder.is_relative_to(place) for place in stages):
+        return "restore it"
+    return f"run `dvc checkout --force {folder}`, or `temper run`"
 
 
 def _there(names: list[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, TemperError
 from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import PARAMS, load
 from tasks.evaluate.settings import Settings
@@ -81,7 +81,7 @@ class Dialogue:
             return True
         try:
             self._carry_out(command, rest.strip())
-        except InputError as error:
+        except TemperError as error:
             self.show(f"{error}\n")
         return command != "/quit"
 

@@ -35,19 +35,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     return Paths(tmp_path)
 
 
-def test_a_project_that_can_only_be_read_leaves_the_folder_of_the_system(
-    project: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = tempfile.gettempdir()
-
-    def refused(*_: object, **__: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "mkdir", refused)
-    with temporary_files(project):
-        assert tempfile.gettempdir() == before
-
-
 def ended(project: Paths, *how: str) -> Path:
     command = [sys.executable, "-c", PROGRAM, str(project.root), *how]
     done = subprocess.run(
