@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.bridge import altered
+from flows.bridge import LOCK, altered
 from flows.history.hub_access import check_access, gated_base
 from tasks.core.errors import InputError, MachineError, SettingsError, hub_faults
 from tasks.core.json_files import read_object
@@ -50,7 +50,7 @@ def prepare_upload(repository: str, folder: Path) -> Upload:
         )
     if PATHS.pipeline.is_file() and altered(folder):
         raise InputError(
-            f"{folder} is not what the run made: its files differ from dvc.lock. Run `temper run`, which restores them."
+            f"{folder} is not what the run made: its files differ from {LOCK}. Run `temper run`, which restores them."
         )
     files = {
         str(file.relative_to(folder)): file.stat().st_size
