@@ -17,6 +17,9 @@ from tasks.core.settings import read
 UPSTREAM = "temper"
 """The name of the git remote that upgrades come from."""
 
+NO_PUSH = "add-a-remote-of-your-own-to-push-to"
+"""Where `git push` to it would go: nowhere, and git's error shows this name."""
+
 DATA = PATHS.own
 """Where the rows of a project lie: tracked by DVC as one folder, left alone by git."""
 
@@ -71,6 +74,7 @@ def _settle(project: Path, name: str, task: str | None, source: Path) -> None:
     )
     if not origin.returncode:
         git("remote", "set-url", UPSTREAM, origin.stdout.strip(), folder=project)
+    git("remote", "set-url", "--push", UPSTREAM, NO_PUSH, folder=project)
     params = Paths(project).params
     document = editable(params)
     reset(document, defaults(model()))

@@ -122,7 +122,9 @@ def summary(results: RunResults) -> list[str]:
         if better == "lower":
             costs = f"most with {worst}, whose perplexity is {ratio(-lost[worst])} times that of the merged model"
         sentences.append(
-            f"Quantising costs {costs}." if lost[worst] > 0 else "No quantised model does worse than the merged one."
+            f"Quantising costs {costs}."
+            if lost[worst] > 0
+            else "No quantised model scored below the merged one on these rows."
         )
     return sentences
 

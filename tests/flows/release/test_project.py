@@ -74,6 +74,7 @@ def test_a_project_says_nothing_of_the_example_and_keeps_rows_out_of_git(project
     git("add", "--all")
     assert git("status", "--porcelain") == ""
     assert git("remote") == "temper"
+    assert git("remote", "get-url", "--push", "temper") == new.NO_PUSH != git("remote", "get-url", "temper")
     kept = ["data/clean/ledger.json", "data/decision/decision.json", "data/mine.dvc", "data/scoring/near.py"]
     for file in kept:
         (project / file).parent.mkdir(exist_ok=True)
