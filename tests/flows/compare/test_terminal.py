@@ -46,13 +46,14 @@ def test_the_history_lists_each_rule_once() -> None:
     rules = {f"gain over {base}": {"passed": True, "limit": 0.0, "says": text} for base, text in says.items()}
     rules["gates"] = {"passed": False, "limit": 0, "says": "failed earlier: train"}
     rules["judged"] = {"passed": None, "limit": None, "says": "not checked"}
+    gains = [{"passed": True, "says": "merged against base and base_system: +0.6 in F1; wanted: more than 0"}]
     reason = "merged against base and base_system: +0.6 in F1; failed earlier: train"
     scores = "merged: F1 0.9 (0.8 to 1, 10 rows); gain over base +0.6, p < 0.0001"
     first = Promotion(
         "production", 1, "b" * 40, "v1", False, "", "2026-02-03T04", scores, f"against the rules: {reason}"
     )
     again = replace(first, number=3, why=f"going back: against the rules: {reason}", current=True)
-    lines = list(history_lines([again, first], {}, {"b" * 40: {"rules": rules, "reason": reason}}))
+    lines = list(history_lines([again, first], {}, {"b" * 40: {"rules": rules, "gains": gains, "reason": reason}}))
     assert lines == [
         "2026-02-03 04 production v1 (now)",
         "  bbbbbbbbbb",
