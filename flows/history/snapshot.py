@@ -121,12 +121,15 @@ def _outputs(old: Snapshot, new: Snapshot) -> list[str]:
 def _made_of(paths: set[str], lock: Mapping[str, StageRecord]) -> set[str]:
     """Outputs of stages that read `paths`, or what stages made of them."""
     made = paths
-    while later := {
-        out
-        for stage in lock.values()
-        if any(Path(a).is_relative_to(b) or Path(b).is_relative_to(a) for a in stage.deps for b in made)
-        for out in stage.outs
-    } - made:
+    while (
+        later := {
+            out
+            for stage in lock.values()
+            if any(Path(a).is_relative_to(b) or Path(b).is_relative_to(a) for a in stage.deps for b in made)
+            for out in stage.outs
+        }
+        - made
+    ):
         made = made | later
     return made - paths
 
@@ -144,7 +147,7 @@ def _scores(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]], firs
             values = [shown(run[metric]["value"]) if metric in run else "none" for run in (one, two)]
             same += values[0] == values[1]
             lines += [f"{name} {metric_name(metric)} {values[0]} -> {values[1]}"] if values[0] != values[1] else []
-    return [*lines, f"{counted(same, 'others')} the same"] if lines and same else lines
+    return [*lines, f"{counted(same, 'others')} {'is' if same == 1 else 'are'} the same"] if lines and same else lines
 
 
 def _indented(lines: list[str]) -> list[str]:

@@ -61,8 +61,8 @@ def test_the_command_is_a_run_of_these_stages(
         "ollama: data/exported/ollama   (ollama create NAME -f data/exported/ollama/Modelfile)",
         "gguf-q4_k_m: data/quantized/gguf-q4_k_m   (llama-server --model data/quantized/gguf-q4_k_m/model-q4_k_m.gguf "
         "--jinja --temp 0; to pass the model on, this file is enough)",
-        "nf4: data/quantized/nf4   (transformers loads it as it loads the model itself; to pass the model on, the folder "
-        "is enough)",
+        "nf4: data/quantized/nf4   (transformers loads it as it loads the model itself; to pass the model on, "
+        "the folder is enough)",
     ]
 
 

@@ -64,7 +64,7 @@ def test_scores_that_differ_come_first_and_those_of_the_deciding_candidate_befor
 
     first, second = (Snapshot(run(*values)) for values in ((0.5, 0.4), (0.7, 0.5)))
     assert first.scores(second) == [
-        "scores", "  merged exact match 0.5 -> 0.7", "  nf4 exact match 0.4 -> 0.5", "  1 other the same",
+        "scores", "  merged exact match 0.5 -> 0.7", "  nf4 exact match 0.4 -> 0.5", "  1 other is the same",
     ]  # fmt: skip
     assert first.scores(first) == ["scores", "  the same"]
     assert "  both: promotion allowed: better" in first.differences(second)

@@ -178,7 +178,9 @@ def test_a_model_that_was_never_evaluated_is_refused_before_it_is_loaded(
 ) -> None:
     loaded: list[str] = []
     monkeypatch.setattr("tasks.serve.run.load_models", lambda chosen, *_: loaded.extend(one.name for one in chosen))
-    fault = r"french was not evaluated, so .* \(evaluated: adapter, base, base_system, gguf-q8_0, merged\); `temper run`"
+    fault = (
+        r"french was not evaluated, so .* \(evaluated: adapter, base, base_system, gguf-q8_0, merged\); `temper run`"
+    )
     with pytest.raises(InputError, match=f"{fault}.* To serve it unchecked, add --anyway.") as refused:
         load_server(Options(["merged", "french"], port=0), paths)
     assert "does not answer" not in str(refused.value) and loaded == []
