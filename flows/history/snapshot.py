@@ -120,18 +120,13 @@ def _outputs(old: Snapshot, new: Snapshot) -> list[str]:
 
 def _made_of(paths: set[str], lock: Mapping[str, StageRecord]) -> set[str]:
     """Outputs of stages that read `paths`, or what stages made of them."""
-    made = paths
-    while (
-        later := {
-            out
-            for stage in lock.values()
-            if any(Path(a).is_relative_to(b) or Path(b).is_relative_to(a) for a in stage.deps for b in made)
-            for out in stage.outs
-        }
-        - made
-    ):
-        made = made | later
-    return made - paths
+    reached, before = paths, set[str]()
+    while reached != before:
+        before = reached
+        for stage in lock.values():
+            if any(Path(a).is_relative_to(b) or Path(b).is_relative_to(a) for a in stage.deps for b in reached):
+                reached = reached | {*stage.outs}
+    return reached - paths
 
 
 def _number(value: Any) -> bool:

@@ -51,9 +51,9 @@ ALL = {"train": "1", "merge": "1", "evaluate_merged": "1", "report": "1"}
 )  # fmt: skip
 def test_what_every_training_changes_is_only_counted(commit: Commit, changed: dict[str, str], lines: list[str]) -> None:
     first, second = commit(lock=lock()), commit(lock=lock(**changed))
-    told = Snapshot(first).differences(Snapshot(second))
-    start = told.index("data and models") + 1
-    assert told[start : told.index("", start)] == [f"  {line}" for line in lines]
+    differences = Snapshot(first).differences(Snapshot(second))
+    start = differences.index("data and models") + 1
+    assert differences[start : differences.index("", start)] == [f"  {line}" for line in lines]
 
 
 def test_scores_that_differ_come_first_and_those_of_the_deciding_candidate_before_others(commit: Commit) -> None:
