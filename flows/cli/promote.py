@@ -5,7 +5,7 @@ import gc
 import json
 from pathlib import Path
 
-from tasks.core.errors import SettingsError
+from tasks.core.errors import SettingsError, TemperError
 from tasks.core.paths import PATHS
 from tasks.core.temporary import writable
 
@@ -59,14 +59,18 @@ def _compare(options: argparse.Namespace) -> int:
     if options.json:
         raise SettingsError("--json compares all runs; remove the names.")
     first, second = Snapshot(options.first), Snapshot(options.second)
-    for line in first.differences(second):
-        print(line)
     candidate = options.candidate or first.candidate
-    print(f"\nrows of {candidate}", flush=True)
-    with first.predictions(candidate) as one, second.predictions(candidate) as two:
-        answer = ask("tasks.decide.differences", str(one), str(two), str(options.rows))
-    for line in answer.checked():
-        print(line)
+    print(f"{first.name} -> {second.name}\n", *first.scores(second), "", sep="\n", flush=True)
+    try:
+        with first.predictions(candidate) as one, second.predictions(candidate) as two:
+            rows = ask("tasks.decide.differences", str(one), str(two), str(options.rows)).checked()
+    except TemperError:
+        print(*first.differences(second), sep="\n")
+        raise
+    summary, examples = rows[: rows.index("")], rows[rows.index("") + 1 :]
+    print(f"rows of {candidate}", *summary, "", *first.differences(second), sep="\n")
+    if examples:
+        print("\nanswers that differ", *examples, sep="\n")
     return 0
 
 

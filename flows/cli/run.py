@@ -19,7 +19,10 @@ USE = {
     "adapters": "cd {} && sh serve.sh BASE",
     "cog": 'cd {} && cog predict -i prompt="..."',
 }
-"""What to type for a format, by its folder; of the others the folder says enough."""
+"""What to type for a format, by its folder; of the other formats the folder says enough."""
+
+SERVED = {"gguf": "llama-server --model {} --jinja --temp 0", "compressed": "vllm serve {}"}
+"""The same for a scheme, by its writer and its file or folder; transformers loads what the others write."""
 
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -88,14 +91,23 @@ def execute(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     from flows.plan import preflight
+    from tasks.quantize.schemes import SCHEMES
 
     preflight.project()
     assignments, stages, folders = exports(options.formats)
     plain = {"recipe": None, "force": [], "jobs": None, "no_wait": options.no_wait}
     code = execute(argparse.Namespace(set=assignments, stages=stages, **plain))
     for name, folder in folders.items():
-        print(f"{name}: {folder}{f'   ({USE[name].format(folder)})' if name in USE else ''}")
+        use = _use_of_scheme(SCHEMES[name].writer, folder) if name in SCHEMES else USE.get(name, "").format(folder)
+        print(f"{name}: {folder}{f'   ({use})' if use else ''}")
     return code
+
+
+def _use_of_scheme(writer: str, folder: Path) -> str:
+    """What to do with what a scheme wrote."""
+    path = next(folder.glob("*.gguf"), folder)
+    command = SERVED.get(writer, "transformers loads it as it loads the model itself").format(path)
+    return f"{command}; to pass the model on, {'this file' if path != folder else 'the folder'} is enough"
 
 
 def exports(names: list[str]) -> tuple[list[str], list[str], dict[str, Path]]:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from flows.bridge import LOCK
 from flows.compare.answers import answers, forget
 from flows.compare.leaderboard import leaderboards, numbers
 from flows.compare.production import Promotion, promotions
 from flows.compare.runs import MOST, Run
 from flows.compare.scores import Key
+from flows.system.git import git
 from tasks.core.errors import MachineError
 from tasks.core.files import write_text
 from tasks.core.numbers import metric_name
@@ -49,7 +51,9 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
     stages: dict[str, list[str]] = {}
     for one in history:
         if one.current:
-            stages.setdefault(one.commit, []).append(f"{one.stage} {one.version}".strip())
+            stages.setdefault(_run_of(one.commit, {run.commit for run in all_runs}), []).append(
+                f"{one.stage} {one.version}".strip()
+            )
     return {
         "project": Path.cwd().name,
         "most": len(all_runs) if len(all_runs) >= MOST else None,
@@ -125,6 +129,11 @@ def _plain(value: Any) -> Any:
 
 def _lower(all_runs: Sequence[Run], key: Key) -> bool:
     return next((run.scores[key].lower for run in all_runs if key in run.scores), False)
+
+
+def _run_of(commit: str, runs: set[str]) -> str:
+    """The run whose outputs a commit has: itself, or the last one before it that changed dvc.lock."""
+    return commit if commit in runs else git("log", "-1", "--format=%H", commit, "--", str(LOCK)) or commit
 
 
 def _promotions() -> list[Promotion]:

@@ -1,18 +1,19 @@
 """A run of the past as git and DVC keep it: its parameters, the hashes of its data, its scores, its predictions."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from flows.bridge import LOCK, StageRecord, cached_file, find, parse
+from flows.compare.runs import TRAINING
 from flows.compare.scores import is_whole
 from flows.history.committed import HERE, decision_at, file_at, object_at, settings_at
 from flows.params.diff import parameters
 from tasks.core.errors import MachineError
-from tasks.core.numbers import metric_name, shown
+from tasks.core.numbers import counted, metric_name, shown
 from tasks.core.paths import PATHS
 from tasks.decide.words import TRAINED, WHOLE, candidate_name, promotion
 from tasks.named.names import inside
@@ -47,19 +48,22 @@ class Snapshot:
         """Hash of every output by its path."""
         return {path: out.md5 for stage in self.lock.values() for path, out in stage.outs.items()}
 
+    def scores(self, other: "Snapshot") -> list[str]:
+        """Scores that differ from this run to `other`, those of the candidate that decides first."""
+        return ["scores", *_indented(_scores(self._scores(), other._scores(), self.candidate))]
+
     def differences(self, other: "Snapshot") -> list[str]:
-        """What differs from this run to `other`: parameters, outputs, scores, verdict."""
+        """What else differs from this run to `other`: parameters, outputs, verdict."""
         old, new = (settings_at(run.revision) for run in (self, other))
-        lines = [f"{self.name} -> {other.name}", "", "parameters", *_indented(parameters(old, new))]
-        one, two = self.outs(), other.outs()
-        paths = [path for path in sorted({*one, *two}) if one.get(path) != two.get(path)]
-        words = [
-            f"{path} {'changed' if path in one and path in two else 'new' if path in two else 'gone'}" for path in paths
-        ]
-        lines += ["", "data and models", *_indented(words)]
-        lines += ["", "scores", *_indented(_scores(self._scores(), other._scores()))]
-        verdicts = [f"{run.name}: {run._verdict()}" for run in (self, other)]
+        lines = ["parameters", *_indented(parameters(old, new))]
+        lines += ["", "data and models", *_indented(_outputs(self, other))]
+        one, two = self._verdict(), other._verdict()
+        verdicts = [f"both: {one}"] if one == two else [f"{self.name}: {one}", f"{other.name}: {two}"]
         return [*lines, "", "decision", *_indented(verdicts)]
+
+    def trained(self) -> set[str]:
+        """Paths of what the stages of training left."""
+        return {path for name, stage in self.lock.items() if name in TRAINING for path in stage.outs}
 
     @contextmanager
     def predictions(self, candidate: str) -> Iterator[Path]:
@@ -112,18 +116,45 @@ class Snapshot:
         return f"{promotion(self.decision)}: {self.decision['reason']}"
 
 
+def _outputs(old: Snapshot, new: Snapshot) -> list[str]:
+    """Outputs that changed. Where training left another model, what was made of it follows, and is only counted."""
+    one, two = old.outs(), new.outs()
+    changed = [path for path in sorted({*one, *two}) if one.get(path) != two.get(path)]
+    trained = {*changed} & (old.trained() | new.trained())
+    follows = {*changed} & (_made_of(trained, old.lock) | _made_of(trained, new.lock))
+    lines = [
+        f"{path} {'changed' if path in one and path in two else 'new' if path in two else 'gone'}"
+        for path in changed
+        if path not in follows
+    ]
+    return [*lines, f"and {counted(len(follows), 'outputs')} made of the trained model"] if follows else lines
+
+
+def _made_of(paths: set[str], lock: Mapping[str, StageRecord]) -> set[str]:
+    """Outputs of stages that read `paths`, or what stages made of them."""
+    reached, before = paths, set[str]()
+    while reached != before:
+        before = reached
+        for stage in lock.values():
+            if any(Path(a).is_relative_to(b) or Path(b).is_relative_to(a) for a in stage.deps for b in reached):
+                reached = reached | {*stage.outs}
+    return reached - paths
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _scores(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> list[str]:
-    lines = []
-    for name in [*old, *(name for name in new if name not in old)]:
+def _scores(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]], first: str) -> list[str]:
+    """Scores that differ, those of the candidate `first` before others; how many are the same."""
+    lines, same = [], 0
+    for name in sorted({**old, **new}, key=lambda name: name != first):
         one, two = old.get(name, {}), new.get(name, {})
         for metric in {**one, **two}:
             values = [shown(run[metric]["value"]) if metric in run else "none" for run in (one, two)]
-            lines.append(f"{name} {metric_name(metric)} {values[0]} -> {values[1]}")
-    return lines
+            same += values[0] == values[1]
+            lines += [f"{name} {metric_name(metric)} {values[0]} -> {values[1]}"] if values[0] != values[1] else []
+    return [*lines, f"{counted(same, 'others')} {'is' if same == 1 else 'are'} the same"] if lines and same else lines
 
 
 def _indented(lines: list[str]) -> list[str]:

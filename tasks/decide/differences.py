@@ -18,7 +18,7 @@ from tasks.statistics.paired import compare
 
 
 def differences(first: Path, second: Path, most: int) -> Iterator[str]:
-    """Lines for a person: each metric compared on the rows that both have, then up to `most` rows that differ."""
+    """Lines for a person: each metric on the rows that both have, an empty one, then up to `most` rows that differ."""
     (one, scores), (two, others) = _rows(first), _rows(second)
     shared = [row for row in one if row in two]
     if not shared:
@@ -38,6 +38,7 @@ def differences(first: Path, second: Path, most: int) -> Iterator[str]:
             two[row][metric] - one[row][metric] for metric in metrics if _known(one, two, row, scores, others)
         )
     )
+    yield ""
     for row in unlike[:most]:
         yield f"  {row}"
         yield f"    reference  {_line(one[row]['reference'])}"

@@ -186,7 +186,10 @@ def _predictions(candidate: str, paths: Paths) -> list[Row]:
     if not file.is_file():
         evaluated = sorted(one.parent.name for one in paths.evaluation("").glob(f"*/{file.name}"))
         there = f"evaluated: {', '.join(evaluated)}" if evaluated else "nothing is evaluated yet"
-        raise NotEvaluated(f"{candidate}: there are no evaluated answers to compare with ({there}); run `temper run`.")
+        raise NotEvaluated(
+            f"{candidate} was not evaluated, so there are no answers to compare with ({there}); `temper run` evaluates "
+            "the models that the settings name."
+        )
     read: list[Row] = read_table(file).to_pylist()
     return read
 

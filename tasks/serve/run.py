@@ -12,6 +12,7 @@ from tasks.core.settings import PARAMS, load
 from tasks.evaluate.questions import rows
 from tasks.evaluate.settings import Settings
 from tasks.serve import gate
+from tasks.serve.alike import Question
 from tasks.serve.app import Service, Voice, build
 from tasks.serve.choice import engines
 from tasks.serve.collected import Collector
@@ -61,6 +62,8 @@ class Server:
     socket: socket.socket
     options: Options
     paths: Paths
+    asked: dict[str, list[Question]]
+    """Model -> held-out rows to ask it; without models that were not evaluated, which are served with `anyway`."""
 
     @property
     def url(self) -> str:
@@ -76,9 +79,10 @@ class Server:
 
 
 def load_server(options: Options, paths: Paths = PATHS) -> Server:
-    """Load what is named. Raises before anything is loaded for what is missing, or a port that is taken."""
+    """Load what is named. Raises before anything is loaded for what is missing, not evaluated, or a port in use."""
     settings = load(Settings, paths.root / PARAMS, "evaluate")
     chosen = models(options.names, settings, paths)
+    asked = _asked(chosen, options, settings, paths)
     listening = listen(options.host, options.port)
     if options.host not in LOOPBACK:
         print(
@@ -87,10 +91,23 @@ def load_server(options: Options, paths: Paths = PATHS) -> Server:
             flush=True,
         )
     try:
-        return Server(load_models(chosen, settings, options.system, paths), listening, options, paths)
+        return Server(load_models(chosen, settings, options.system, paths), listening, options, paths, asked)
     except BaseException:
         listening.close()
         raise
+
+
+def _asked(chosen: list[Model], options: Options, settings: Settings, paths: Paths) -> dict[str, list[Question]]:
+    """Rows to ask each model. Raises `InputError` where there are none, unless it is served anyway."""
+    asked = {}
+    for model in chosen:
+        try:
+            asked[model.name] = gate.questions(_evaluated(model, paths), options.rows, settings, paths)
+        except InputError as error:
+            if not options.anyway:
+                raise InputError(f"{error} To serve it unchecked, add --anyway.") from None
+            print(f"{error} {model.name} is served unchecked.", flush=True)
+    return asked
 
 
 def load_models(chosen: list[Model], settings: Settings, system: str | None, paths: Paths = PATHS) -> Loaded:
@@ -153,13 +170,9 @@ def held(server: Server) -> None:
     """Ask each model some held-out rows over HTTP, and say what differs. Raises `CheckFailed`."""
     paths, failed = server.paths, []
     for model in server.loaded.models:
-        against = _evaluated(model, paths)
-        try:
-            asked = gate.questions(against, server.options.rows, server.loaded.settings, paths)
-        except InputError as error:
-            failed.append(model.name)
-            print(str(error), flush=True)
+        if not (asked := server.asked.get(model.name)):
             continue
+        against = _evaluated(model, paths)
         teacher = Teacher(kind="openai", base_url=server.url, model=model.name, request_timeout=3600)
         result = gate.verdict(against, asked, teacher, server.loaded.tokenizers[model.name], paths)
         print("\n".join(verdict_lines(model.name, against, result)), flush=True)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.core.errors import InputError, TemperError
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import PARAMS, load
 from tasks.evaluate.settings import Settings
 from tasks.serve.app import Service
-from tasks.serve.engine import EngineError
+from tasks.serve.engine import EngineError, Piece
 from tasks.serve.fields import Fields, Stream
 from tasks.serve.models import models
 from tasks.serve.prompts import RequestError
@@ -62,6 +63,8 @@ class Dialogue:
     service: Service
     temperature: float = 0.0
     show: Callable[[str], None] = field(default=lambda text: print(text, end="", flush=True))
+    warn: Callable[[str], None] = field(default=lambda line: print(line, file=sys.stderr, flush=True))
+    """Takes what is about an answer: to standard output go the answers."""
     turns: dict[str, list[Turn]] = field(default_factory=dict)
     """By model: the dialogue without the system prompt."""
     system: str = ""
@@ -104,9 +107,10 @@ class Dialogue:
             turns.append({"role": "user", "content": question})
             self.show(f"{BOLD}{name}>{PLAIN} " if len(self.turns) > 1 else "")
             try:
-                answer = run(self._answer(name))
+                answer, cut = run(self._answer(name))
             except (RequestError, EngineError) as error:
-                self.show(f"{error}\n")
+                full = isinstance(error, RequestError) and error.code == "context_length_exceeded"
+                self.show(f"{error}{'; /reset starts over' if full else ''}\n")
                 turns.pop()
                 continue
             except KeyboardInterrupt:
@@ -116,17 +120,20 @@ class Dialogue:
             more = {"reasoning_content": answer.reasoning} if answer.reasoning else {}
             turns.append({"role": "assistant", "content": answer.content, **more})
             self.show("\n")
+            if cut:
+                context = counted(self.service.voices[name].engine.context(name), "tokens")
+                self.warn(f"Cut at the {context} of the model's context. /reset starts over.")
 
-    async def _answer(self, name: str) -> Fields:
-        """What the model says, shown as it comes."""
+    async def _answer(self, name: str) -> tuple[Fields, bool]:
+        """What the model says, shown as it comes; and whether its context ended before the answer did."""
         voice = self.service.voices[name]
         body = {"model": name, "messages": self._messages(name)}
         prompt = voice.prompter.prompt({**body, "temperature": self.temperature})
-        stream, self._thinks = Stream(voice.reader, prompt), False
-        async for piece in voice.engine.stream(name, prompt.ask):
-            self._tell(stream.feed(piece.text))
+        stream, self._thinks, last = Stream(voice.reader, prompt), False, Piece()
+        async for last in voice.engine.stream(name, prompt.ask):
+            self._tell(stream.feed(last.text))
         self._tell(stream.end())
-        return stream.whole()
+        return stream.whole(), last.finish == "length"
 
     def _messages(self, name: str) -> list[Turn]:
         return [*([{"role": "system", "content": self.system}] if self.system else []), *self.turns[name]]

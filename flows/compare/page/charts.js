@@ -30,7 +30,8 @@ function picture(words, width, height, ...content) {
 function scatter(x, y) {
   const runs = visible.filter((run) => [x, y].every((column) => ![null, undefined].includes(column.value(run))));
   if (runs.length === 0) return element("p", "note", "No run has both.");
-  const across = axis(x, runs, LEFT + 12, RIGHT - 12), down = axis(y, runs, BOTTOM - 12, TOP + 12);
+  const ends = (run) => (y.key === "score" && runs.length <= FEW ? run.score.slice(1) : []).filter(Number.isFinite);
+  const across = axis(x, runs, LEFT + 12, RIGHT - 12), down = axis(y, runs, BOTTOM - 12, TOP + 12, runs.flatMap(ends));
   const good = goodness(y, runs), parts = [];
   for (const [words, at] of across.marks) {
     parts.push(svg("path", { class: "grid", d: `M${at},${TOP}V${BOTTOM}` }), label(words, at, BOTTOM + 18, "tick"));
@@ -41,8 +42,8 @@ function scatter(x, y) {
   parts.push(label(x.name, (LEFT + RIGHT) / 2, BOTTOM + 42, "name"), label(y.name, LEFT - 8, TOP - 4, "name", "start"));
   for (const run of runs) {
     const cx = across.place(x.value(run)), cy = down.place(y.value(run));
-    const range = y.key === "score" && runs.length <= FEW ? run.score.slice(1).map(down.place) : [];
-    if (range.length === 2 && range.every(Number.isFinite)) {
+    const range = ends(run).map(down.place);
+    if (range.length === 2) {
       parts.push(svg("path", { class: "whisker", d: `M${cx},${range[0]}V${range[1]}` }));
     }
     parts.push(clickable(run, svg("circle", { class: `point ${shade(good(run))}`, cx, cy, r: 5 }, title(run))));

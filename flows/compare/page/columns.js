@@ -57,10 +57,6 @@ const COLUMNS = [
   { key: "decision", name: "promotion", group: "Result", value: (run) => run.verdict, show: verdict },
   { key: "stage", name: "stage", group: "Result", value: (run) => run.stages.join(", ") || null,
     show: (run) => run.stages.join(", ") || "–" },
-  { key: "training", name: "training time", group: "Price", number: true, lower: true, value: (run) => run.training,
-    show: (run) => duration(run.training) },
-  { key: "cost", name: "cost of training", group: "Price", number: true, lower: true, value: (run) => run.cost,
-    show: (run) => (run.cost === null ? "–" : run.cost.toFixed(2)) },
   ...data.params.map((name, at) => ({
     key: name, name, group: "Parameters that differ", param: true, code: true,
     number: data.runs.every((run) => run.params[at] === null || typeof run.params[at] === "number"),
@@ -71,6 +67,10 @@ const COLUMNS = [
       return cell;
     },
   })),
+  { key: "training", name: "training time", group: "Price", number: true, lower: true, value: (run) => run.training,
+    show: (run) => duration(run.training) },
+  { key: "cost", name: "cost of training", group: "Price", number: true, lower: true, value: (run) => run.cost,
+    show: (run) => (run.cost === null ? "–" : run.cost.toFixed(2)) },
   ...data.scores.map((score, at) => ({
     key: `score ${score.name}`, name: score.name, group: "Scores", number: true, lower: score.lower,
     value: (run) => run.scores[at] && run.scores[at][0], show: (run) => interval(run.scores[at]),
@@ -86,9 +86,9 @@ const FIRST = 5;
 const shownFirst = [
   "score", "gain", "decision",
   ...(data.runs.some((run) => run.stages.length) ? ["stage"] : []),
+  ...COLUMNS.filter((column) => column.param).slice(0, FIRST).map((column) => column.key),
   ...(data.runs.some((run) => run.training !== null) ? ["training"] : []),
   ...(data.runs.some((run) => run.cost !== null) ? ["cost"] : []),
-  ...COLUMNS.filter((column) => column.param).slice(0, FIRST).map((column) => column.key),
   "when", "changed",
 ];
 

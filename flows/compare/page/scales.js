@@ -11,10 +11,13 @@ function label(words, x, y, kind, anchor) {
   return svg("text", { class: kind, x, y, "text-anchor": anchor || "middle" }, words);
 }
 
-// Where each value of a column lies between `start` and `end`, and the marks to write there.
-function axis(column, runs, start, end) {
+// Where each value of a column lies between `start` and `end`, and the marks to write there; `more`: numbers that must
+// lie there too.
+function axis(column, runs, start, end, more = []) {
   const values = runs.map(column.value).filter((value) => value !== null && value !== undefined);
-  if ((column.number || column.key === "when") && values.every((value) => typeof value === "number")) return numeric(column, values, start, end);
+  if ((column.number || column.key === "when") && values.every((value) => typeof value === "number")) {
+    return numeric(column, [...values, ...more], start, end);
+  }
   const kinds = [...new Set(values.map(text))].sort();
   const at = new Map(kinds.map((kind, index) => [kind, start + (end - start) * (index + 0.5) / kinds.length]));
   return {

@@ -46,16 +46,26 @@ def test_the_command_is_a_run_of_these_stages(
 
     def execute(options: argparse.Namespace) -> int:
         runs.append(vars(options))
+        for scheme, file in (("gguf-q4_k_m", "model-q4_k_m.gguf"), ("nf4", "model.safetensors")):
+            Path("data/quantized", scheme).mkdir(parents=True)
+            Path("data/quantized", scheme, file).touch()
         return 0
 
     monkeypatch.setattr("flows.plan.preflight.project", lambda: None)
     monkeypatch.setattr(run, "execute", execute)
-    assert main(["export", "ollama"]) == 0
-    expected = vars(main_options("run", "--set", "export.formats=[ollama]", "export@ollama"))
+    assert main(["export", "ollama", "gguf-q4_k_m", "nf4"]) == 0
+    expected = vars(main_options(
+        "run", "--set", "export.formats=[ollama]", "--set", "quantize.schemes=[nf4, gguf-q4_k_m]",
+        "export@ollama", "quantize@gguf-q4_k_m", "quantize@nf4",
+    ))  # fmt: skip
     assert runs == [{key: expected[key] for key in runs[0]}] and {*runs[0]} >= {*expected} - {"act", "command"}
-    assert "ollama: data/exported/ollama   (ollama create NAME -f data/exported/ollama/Modelfile)" in (
-        capsys.readouterr().out
-    )
+    assert capsys.readouterr().out.splitlines() == [
+        "ollama: data/exported/ollama   (ollama create NAME -f data/exported/ollama/Modelfile)",
+        "gguf-q4_k_m: data/quantized/gguf-q4_k_m   (llama-server --model data/quantized/gguf-q4_k_m/model-q4_k_m.gguf "
+        "--jinja --temp 0; to pass the model on, this file is enough)",
+        "nf4: data/quantized/nf4   (transformers loads it as it loads the model itself; to pass the model on, "
+        "the folder is enough)",
+    ]
 
 
 def main_options(*words: str) -> argparse.Namespace:

@@ -145,7 +145,13 @@ def test_compare_tells_parameters_outputs_scores_and_rows(runs: tuple[str, str])
     assert "20 in both" in output and "4 answers differ" in output
     assert "exact match: -0.2" in output and "0 rows higher, 4 lower, 16 level" in output
     assert output.count("    second ") == 2
-    assert "the same" in temper("compare", runs[1], ".")[1]
+    heads = [line for line in output.splitlines() if line and not line.startswith(" ")]
+    assert heads[1:] == [
+        "scores", "rows of merged", "parameters", "data and models", "decision", "answers that differ",
+    ]  # fmt: skip
+    output = temper("compare", runs[1], ".")[1]
+    assert "scores\n  the same\n" in output and "both: promotion refused" in output
+    assert "answers that differ" not in output
 
 
 def test_what_cannot_be_compared_is_one_sentence(runs: tuple[str, str]) -> None:
@@ -157,6 +163,7 @@ def test_what_cannot_be_compared_is_one_sentence(runs: tuple[str, str]) -> None:
     try:
         code, output = temper("compare", runs[0], runs[1])
         assert code == 1 and "is not in DVC's cache; fetch it" in output
+        assert "train.learning_rate 0.1 -> 0.2" in output, "what needs no cache is there"
     finally:
         shutil.rmtree(".dvc/cache", ignore_errors=True)
         shutil.move("cache-away", ".dvc/cache")

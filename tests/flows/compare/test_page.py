@@ -163,6 +163,38 @@ def test_charts_follow_the_search_and_pin(page: Page) -> None:
     tab.locator("#scatter circle").nth(2).wait_for(state="detached")
 
 
+def test_intervals_and_parameters_are_in_view(page: Page) -> None:
+    tab = opened(page)
+    tab.set_viewport_size({"width": 1300, "height": 900})
+    ends = tab.eval_on_selector_all(
+        "#scatter .whisker", "all => all.map(one => one.getBBox()).map(box => [box.y, box.y + box.height])"
+    )
+    top, bottom = tab.eval_on_selector(
+        "#scatter .grid[d*=V]", "one => [one.getBBox().y, one.getBBox().y + one.getBBox().height]"
+    )
+    assert len(ends) == 3 and all(top <= low and high <= bottom for low, high in ends)
+    edge = tab.eval_on_selector(".tall", "one => one.getBoundingClientRect().right")
+    for name in ("train.lora.r", "base.hub"):  # next would be a cell that a stranger made wide
+        assert tab.eval_on_selector(f"th[data-key='{name}']", "one => one.getBoundingClientRect().right") <= edge
+
+
+def test_a_stage_is_that_of_the_run_before_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit without a run may be promoted: its dvc.lock is that of the run."""
+    runs = [made.run(number, right=5) for number in (2, 1)]
+    later = Promotion("production", 1, "f" * 40, "v0.0.1", False, "ann", "2026-02-01T10:00:00Z", "", "", current=True)
+    asked: list[tuple[str, ...]] = []
+
+    def git(*words: str) -> str:
+        asked.append(words)
+        return runs[1].commit
+
+    monkeypatch.setattr(pages, "git", git)
+    monkeypatch.setattr(pages, "promotions", lambda: [later, replace(later, stage="test", commit=runs[0].commit)])
+    data = pages.page_data(runs, rows=False)
+    assert [run["stages"] for run in data["runs"]] == [["test v0.0.1"], ["production v0.0.1"]]
+    assert asked == [("log", "-1", "--format=%H", "f" * 40, "--", "dvc.lock")]
+
+
 def test_long_sentences_fold_and_bases_and_history_stand_there(page: Page) -> None:
     tab = opened(page)
     last = tab.locator("#table tbody tr").last

@@ -34,7 +34,8 @@ def commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Commit:
 
     def committed(subject: str = "a run", **files: str | bytes) -> str:
         for name, content in files.items():
-            path = Path({"params": "params.yaml", "lock": "dvc.lock"}.get(name, "data/decision/decision.json"))
+            names = {"params": "params.yaml", "lock": "dvc.lock", "comparison": "data/report/comparison.json"}
+            path = Path(names.get(name, "data/decision/decision.json"))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
         git("add", "--all")

@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import uvicorn
+
 from tasks.core.files import write_text
 from tasks.core.paths import Paths
-from tasks.serve.app import Service, Voice
+from tasks.serve.app import Service, Voice, build
 from tasks.serve.collected import Collector
 from tasks.serve.engine import Ask, Piece
 from tasks.serve.fields import FieldReader
 from tasks.serve.models import Model
 from tasks.serve.prompts import Prompter
-from tasks.serve.run import Options, Server, load_server, serve
+from tasks.serve.run import Options, Server, listen, load_server, serve
 from tests.tasks import tiny
 
 SETTINGS = {"max_new_tokens": 12, "batch_size": 3}
@@ -92,11 +94,11 @@ class Scripted:
 
     about = "scripted"
 
-    def __init__(self, *pieces: str, finish: str = "stop") -> None:
-        self.pieces, self.finish, self.asked = pieces, finish, list[Ask]()
+    def __init__(self, *pieces: str, finish: str = "stop", room: int = 400) -> None:
+        self.pieces, self.finish, self.room, self.asked = pieces, finish, room, list[Ask]()
 
     def context(self, name: str) -> int:
-        return 400
+        return self.room
 
     async def stream(self, name: str, ask: Ask) -> AsyncIterator[Piece]:
         self.asked.append(ask)
@@ -115,3 +117,18 @@ def service(tokenizer: Any, paths: Paths, system: str = "", **engines: Scripted)
         voices[name] = Voice(engine, prompter, FieldReader(tokenizer, prompter.renderer, prompter.reader))
     models = [Model(name, (paths.base / "model", paths.tokenizer)) for name in engines]
     return Service(voices, Collector(paths, models, system), system)
+
+
+@contextmanager
+def behind(service: Service) -> Iterator[str]:
+    """Its page at a free port, with the word that lets it save."""
+    config = uvicorn.Config(build(service), log_level="critical", lifespan="off", timeout_graceful_shutdown=0)
+    server, open_socket = uvicorn.Server(config), listen("127.0.0.1", 0)
+    thread = threading.Thread(target=lambda: server.run(sockets=[open_socket]))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{open_socket.getsockname()[1]}/#{service.word}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        open_socket.close()

@@ -110,6 +110,19 @@ def test_lines_from_a_pipe_are_read_without_a_prompt(
     assert capsys.readouterr().out == ""
 
 
+def test_the_terminal_marks_an_answer_that_the_context_cuts(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    engines = {"merged": Scripted("docker ps"), "base": Scripted("once upon a", finish="length")}
+    dialogue = Dialogue(service(tiny.tokenizer(), paths, **engines))
+    dialogue.take("what runs?")
+    assert capsys.readouterr() == (
+        "merged> docker ps\nbase> once upon a\n",
+        "Cut at the 400 tokens of the model's context. /reset starts over.\n",
+    )
+    dialogue.take("why? " * 400)
+    refusals = capsys.readouterr().out.splitlines()
+    assert len(refusals) == 2 and all(line.endswith("context is 400; /reset starts over") for line in refusals)
+
+
 def test_the_terminal(paths: Paths) -> None:
     engines = {"merged": Scripted("docker", " ps"), "base": Scripted("<think>", "hm", "</think>", "no\x1b[2J")}
     shown: list[str] = []

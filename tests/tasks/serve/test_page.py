@@ -2,19 +2,72 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.browser import CHROMIUM, FLAGS, Page
+from tasks.core.paths import Paths
+from tests.browser import CHROMIUM, FLAGS, WITHOUT, Page
 from tests.flows.results.test_page import PATIENCE
-from tests.tasks.serve.serving import project, served
+from tests.tasks import tiny
+from tests.tasks.serve.serving import Scripted, behind, project, served, service
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
+
+IN_VIEW = """one => {
+  const {top, bottom} = one.getBoundingClientRect();
+  return 0 <= top && bottom <= document.getElementById("form").getBoundingClientRect().top;
+}"""
+"""Whether an element is in the window, and not behind the form."""
 
 
+def test_the_newest_question_is_in_view_and_faults_are_sentences(tmp_path: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    story = Scripted(*("Once upon a time.\n" for _ in range(120)), finish="length", room=9_000)
+    talkers = service(tiny.tokenizer(), Paths(tmp_path), merged=Scripted("aisle 4", room=9_000), base=story)
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium,
+    ):
+        tab = chromium.new_page()
+        tab.set_default_timeout(PATIENCE)
+
+        def asked(question: str) -> Any:
+            """The question, and the answers below it once they are there."""
+            tab.get_by_label("Your message").fill(question)
+            tab.keyboard.press("Enter")
+            tab.locator("#stop:disabled").wait_for()
+            return tab.locator(".turn").filter(has_text=question).last
+
+        with behind(talkers) as page:
+            tab.goto(page)
+            for height in (900, 600):
+                tab.set_viewport_size({"width": 1200, "height": height})
+                tab.get_by_role("button", name="New dialogue").click()
+                for number in range(2):
+                    turn = asked(f"Where is mug {number}?")
+                    question, answers = turn.locator(".question"), turn.locator(".text")
+                    assert question.inner_text() == f"Where is mug {number}?"
+                    assert question.evaluate(IN_VIEW) and answers.first.evaluate(IN_VIEW)
+                    assert not answers.last.evaluate(IN_VIEW), "longer than the window, and read from its start"
+            assert turn.locator(".cut:visible").all_inner_texts() == [
+                "Cut at the 9,000 tokens of the model\u2019s context. \u201cNew dialogue\u201d starts over."
+            ]
+            tab.get_by_role("checkbox", name="base").uncheck()
+            short = asked("And now?")
+            assert short.get_by_role("button", name="Bad").evaluate(IN_VIEW)
+            tab.evaluate("scrollTo(0, 0)")
+            full = asked("why? " * 2_000).locator(".fault")
+            assert full.inner_text().endswith("context is 9000. \u201cNew dialogue\u201d starts over.")
+        gone = asked("Anybody there?").locator(".fault")
+        assert gone.inner_text().startswith("The server does not answer. Run temper serve again")
+        assert gone.evaluate(IN_VIEW)
+        short.get_by_role("button", name="Good").click()
+        short.get_by_text("The server does not answer").wait_for()
+
+
+@pytest.mark.long
 def test_side_by_side_and_marked(tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 

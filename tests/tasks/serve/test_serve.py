@@ -19,7 +19,7 @@ from tasks.core.paths import Paths
 from tasks.evaluate.settings import Settings
 from tasks.serve.listening import listen
 from tasks.serve.models import model, models
-from tasks.serve.run import Server, check, load_server
+from tasks.serve.run import Options, Server, check, load_server
 from tests.flows.project import ROOT
 from tests.tasks import tiny
 from tests.tasks.serve.serving import project, served
@@ -194,6 +194,23 @@ def copied(paths: Paths, folder: Path) -> Paths:
     return Paths(folder / "other")
 
 
+def test_a_model_that_was_never_evaluated_is_refused_before_it_is_loaded(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr("tasks.serve.run.load_models", lambda chosen, *_: loaded.extend(one.name for one in chosen))
+    fault = (
+        r"french was not evaluated, so .* \(evaluated: adapter, base, base_system, gguf-q8_0, merged\); `temper run`"
+    )
+    with pytest.raises(InputError, match=f"{fault}.* To serve it unchecked, add --anyway.") as refused:
+        load_server(Options(["merged", "french"], port=0), paths)
+    assert "does not answer" not in str(refused.value) and loaded == []
+    server = load_server(Options(["merged", "french"], port=0, anyway=True), paths)
+    server.socket.close()
+    assert "french is served unchecked." in capsys.readouterr().out
+    assert loaded == ["merged", "french"] and {*server.asked} == {"merged"}
+
+
 def test_checked_from_outside(server: Server, paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(server.url, "merged", None, None, 8, paths) == 0
     assert check(server.url, "merged", "gguf-q8_0", None, 8, paths) in (0, 1)
@@ -201,7 +218,9 @@ def test_checked_from_outside(server: Server, paths: Paths, capsys: pytest.Captu
     assert check(server.url, "merged", "base", None, 8, paths) == 1
     assert "these answers match those of base" in capsys.readouterr().out
     assert check(server.url, "base_system", None, None, 8, paths) == 0
-    with pytest.raises(InputError, match="no evaluated answers to compare with \\(evaluated: adapter, "):
+    with pytest.raises(
+        InputError, match="french was not evaluated, so there are no answers to compare with \\(evaluated: adapter, "
+    ):
         check(server.url, "french", None, None, 8, paths)
     for url, message in (
         ("ftp://x", "must start with http"),
@@ -269,8 +288,6 @@ def test_open_to_others_with_a_warning(paths: Paths, capsys: pytest.CaptureFixtu
 
 
 def test_a_port_in_use_is_one_sentence(paths: Paths) -> None:
-    from tasks.serve.run import Options
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(MachineError, match=f"^port {port} of 127.0.0.1 is in use; choose another one with --port"):
