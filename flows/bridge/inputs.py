@@ -10,7 +10,7 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from flows.bridge.repo import locked, opened
-from flows.bridge.storage.objects import damages, intact, make_room
+from flows.bridge.storage.objects import damages, intact, stored
 from flows.bridge.storage.site_cache import site_cache
 from flows.system.private import private_folder
 from tasks.core.errors import InputError, MachineError
@@ -88,7 +88,7 @@ def track(paths: list[Path]) -> list[Path]:
     with opened() as repo:
         with locked(repo):
             for path in filter(Path.exists, paths):
-                make_room(repo, path)
+                stored(repo, path)  # puts aside what is damaged
         try:
             stages = repo.add([str(path) for path in paths])
         except DvcException as error:

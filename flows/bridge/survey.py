@@ -13,7 +13,8 @@ from flows.bridge.inputs import separate_inputs
 from flows.bridge.refusals import check_params
 from flows.bridge.repo import claimed, graph, locked, opened, ordered
 from flows.bridge.status import RestoredOutputs, StatusCache, hashes, reasons, restorable
-from flows.bridge.storage.objects import damages
+from flows.bridge.storage.objects import damages, stored
+from flows.system.git import git
 from tasks.core.errors import InputError
 from tasks.named.choices import hint
 
@@ -164,25 +165,49 @@ def _put_away(repo: Repo, stages: list[PipelineStage], tell: Callable[[str], Non
     """Remove outputs that no stage declares any more from folders that a stage reads (they stay in the cache).
 
     Such as data/quantized/int8 after int8 left quantize.schemes: a fresh clone would not have it, and the hash of
-    data/quantized, which the report depends on, must not depend on the past.
+    data/quantized, which the report depends on, must not depend on the past. dvc.lock is not asked whose it was, since
+    one that came back from git does not know. Raises `InputError` where the cache lacks it: nobody could restore it.
     """
-    declared = {Path(out.fs_path) for stage in stages for out in stage.outs}
+    declared = {Path(out.fs_path) for out in repo.index.outs} | _patterns(stages)
     read = {Path(dep.fs_path) for stage in stages for dep in stage.deps}
-    strays = {path for folder in read for path in _strays(folder, declared)}
-    if not strays:
-        return
-    recorded = stages[0].dvcfile.lockfile_contents.get("stages", {})
-    for entry in recorded.values():
-        for out in repo.stage_cache._create_stage({"outs": [], **entry}).outs:
-            path = Path(out.fs_path)
-            if path in declared or not out.exists or not any(overlap(path, stray) for stray in strays):
-                continue
-            if out.status():
-                raise InputError(
-                    f"{out} no longer belongs to a stage and was edited; move it out of {path.parent.name}."
-                )
-            out.remove()
-            tell(f"{out} no longer belongs to a stage and was removed (it is still in the cache).")
+    strays = [path for folder in read for path in _strays(folder, declared)]
+    for path in _only_here(Path(repo.root_dir), strays):
+        name = repo.fs.relpath(str(path))
+        if repo.dvcignore.is_ignored(repo.fs, str(path)):
+            continue  # no part of a hash
+        if (path.is_symlink() and path.is_dir()) or not stored(repo, path):
+            raise InputError(
+                f"{name} belongs to no stage, and DVC's cache does not have it; move it out of {path.parent.name}, "
+                "whose hash would otherwise be one that no other checkout can have."
+            )
+        repo.fs.remove(str(path), recursive=True)
+        tell(f"{name} belongs to no stage and was removed (it is still in the cache).")
+
+
+def _patterns(stages: list[PipelineStage]) -> set[Path]:
+    """Outputs of stages with items as dvc.yaml has them, such as data/judged/${item}; also where there is no item."""
+    declarations = {stage.dvcfile: Path(stage.wdir) for stage in stages}
+    return {
+        folder / path
+        for file, folder in declarations.items()
+        for entry in file.contents["stages"].values()
+        for out in entry.get("do", entry).get("outs", [])
+        if "${" in (path := out if isinstance(out, str) else next(iter(out)))
+    }
+
+
+def _only_here(root: Path, paths: list[Path]) -> list[Path]:
+    """Those of these paths that git leaves alone, so that a clone lacks them; of a folder that git has, its files."""
+    if not paths:
+        return []
+
+    def listed(*kind: str) -> set[Path]:
+        names = git("ls-files", "-z", *kind, "--exclude-standard", "--", *map(str, paths), folder=root)
+        return {root / name for name in names.split("\0") if name}
+
+    cloned, ignored = listed("--cached", "--others"), listed("--others", "--ignored")
+    whole = {path for path in paths if not any(file.is_relative_to(path) for file in cloned)}
+    return sorted({next((path for path in whole if file.is_relative_to(path)), file) for file in ignored})
 
 
 def _strays(folder: Path, declared: set[Path]) -> Iterator[Path]:

@@ -39,6 +39,7 @@ def _new(options: argparse.Namespace) -> int:
     print(f"    cp YOUR_ROWS {new.DATA}/ && temper look {new.DATA} && temper data add {new.DATA}")
     print(f"    temper config diff                       (what is set; see {PATHS.params} for the rest)")
     print("    temper run --set base.hub=organisation/name@REVISION")
+    print(f"    git remote add {new.OWN} URL && git push --set-upstream {new.OWN} HEAD    (a repository of yours)")
     print(f"\nOr with a model of your own in {new.MODELS}, which DVC keeps as it does your rows:")
     print(f"    temper data add {new.MODELS}/YOUR_MODEL && temper run --set base.folder={new.MODELS}/YOUR_MODEL")
     return 0 if ready else 1

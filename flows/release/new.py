@@ -17,8 +17,11 @@ from tasks.core.settings import read
 UPSTREAM = "temper"
 """The name of the git remote that upgrades come from."""
 
-NO_PUSH = "add-a-remote-of-your-own-to-push-to"
-"""Where `git push` to it would go: nowhere, and git's error shows this name."""
+REFUSED = "temper takes no pushes, add a remote of your own"
+"""What stands for the address that pushes to `UPSTREAM` go to: git quotes it in its error."""
+
+OWN = "origin"
+"""The name of the git remote that a project is pushed to, once its owner adds one."""
 
 DATA = PATHS.own
 """Where the rows of a project lie: tracked by DVC as one folder, left alone by git."""
@@ -59,12 +62,21 @@ def make(folder: Path, task: str | None, source: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     try:
         git("clone", "--quiet", "--origin", UPSTREAM, str(source), str(aside))
+        _refuse_pushes(aside)
         _settle(aside, folder.name, task, source)
         if folder.exists():
             folder.rmdir()
         aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _refuse_pushes(project: Path) -> None:
+    """Have no push, however it is typed, reach the repository that upgrades come from."""
+    if git("branch", "--show-current", folder=project):  # none where the source stands at a commit
+        git("branch", "--unset-upstream", folder=project)
+    git("remote", "set-url", "--push", UPSTREAM, REFUSED, folder=project)
+    git("config", "remote.pushDefault", OWN, folder=project)
 
 
 def _settle(project: Path, name: str, task: str | None, source: Path) -> None:
@@ -74,7 +86,6 @@ def _settle(project: Path, name: str, task: str | None, source: Path) -> None:
     )
     if not origin.returncode:
         git("remote", "set-url", UPSTREAM, origin.stdout.strip(), folder=project)
-    git("remote", "set-url", "--push", UPSTREAM, NO_PUSH, folder=project)
     params = Paths(project).params
     document = editable(params)
     reset(document, defaults(model()))

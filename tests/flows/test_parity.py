@@ -1,12 +1,14 @@
 """One declaration, two drivers: the flow and the real `dvc` command agree about every stage."""
 
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from flows.bridge import survey
 from tasks.core.errors import InputError, StageFailed
-from tests.flows.project import BELOW_TRAIN, STAGES, Toy, states
+from tests.flows.project import BELOW_TRAIN, ROOT, STAGES, Toy, states
 
 
 def how(outcomes: dict[str, str], word: str) -> set[str]:
@@ -81,12 +83,49 @@ def test_outputs_of_a_removed_item_do_not_linger(toy: Toy) -> None:
     assert "ran" not in toy.flow().values()
 
 
+def test_outputs_of_a_setting_that_was_taken_back_do_not_linger(toy: Toy) -> None:
+    toy.set("quantize.schemes=[nf4, int8, gguf-q8_0, gguf-q4_k_m]")
+    assert how(toy.flow(stages=["quantize"]), "ran") == {"quantize@gguf-q4_k_m"}
+    toy.call("git", "checkout", "params.yaml", "dvc.lock")
+    before = toy.lock
+    assert how(toy.flow(), "unchanged") == STAGES
+    assert toy.lock == before
+    assert not Path("data/quantized/gguf-q4_k_m").exists()
+    toy.set("quantize.schemes=[nf4, int8, gguf-q8_0, gguf-q4_k_m]")
+    assert how(toy.flow(stages=["quantize"]), "restored") == {"quantize@gguf-q4_k_m"}
+
+
 def test_an_edited_output_of_a_removed_item_is_not_thrown_away(toy: Toy) -> None:
     Path("data/quantized/int8/model.txt").write_text("precious")
     toy.set("quantize.schemes=[nf4]")
-    with pytest.raises(InputError, match="data/quantized/int8 no longer belongs to a stage and was edited"):
+    with pytest.raises(InputError, match="data/quantized/int8 belongs to no stage, and DVC's cache does not have it"):
         toy.flow()
     assert Path("data/quantized/int8/model.txt").read_text() == "precious"
+
+
+def test_what_a_clone_has_too_stays_beside_outputs(toy: Toy) -> None:
+    for name in ("README.md", "kept/notes.txt", ".int8.writing/model.txt"):
+        (Path("data/quantized") / name).parent.mkdir(exist_ok=True)
+        (Path("data/quantized") / name).write_text(name)
+    Path("data/quantized/empty").mkdir()
+    shutil.copy(ROOT / ".dvcignore", ".dvcignore")
+    toy.call("git", "add", "--force", "data/quantized/README.md", "data/quantized/kept")
+    shutil.copytree("data/quantized/nf4", "data/quantized/nf4_before")
+    told: list[str] = []
+    survey(told.append)
+    gone = "data/quantized/nf4_before belongs to no stage and was removed (it is still in the cache)."
+    assert told == [gone]
+    kept = {".int8.writing", "README.md", "empty", "gguf-q8_0", "int8", "kept", "nf4"}
+    assert {path.name for path in Path("data/quantized").iterdir()} == kept
+    Path("data/quantized/kept/own.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"data/quantized/kept/own\.txt belongs to no stage"):
+        survey()
+
+
+def test_nothing_lingers_where_no_item_is_left(toy: Toy) -> None:
+    toy.set("quantize.schemes=[]")
+    survey()
+    assert [*Path("data/quantized").iterdir(), *Path("data/evaluation").iterdir()] == []
 
 
 def test_force_runs_a_stage_again(toy: Toy) -> None:

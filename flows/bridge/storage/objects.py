@@ -169,13 +169,16 @@ def intact(out: Output) -> bool:
         return all(wholes)
 
 
-def make_room(repo: Repo, path: Path) -> None:
-    """Put aside what the cache has of the file or folder `path`, and has damaged: DVC would take it for stored."""
+def stored(repo: Repo, path: Path) -> bool:
+    """Whether the cache has the file or folder `path` as it lies there.
+
+    Each of its objects is read. What is damaged is put aside, which makes room: DVC would take it for stored.
+    """
     with looking_at(repo, path):
         cache = repo.cache.local
         _, _, obj = build(cache, str(path.absolute()), repo.fs, cache.hash_name, ignore=repo.dvcignore, dry_run=True)
-        for oid in _oids(obj):
-            cache.whole(oid)
+        wholes = [cache.whole(oid) for oid in _oids(obj)]  # all of them, so that all damage is said at once
+        return all(wholes)
 
 
 def complete(out: Output) -> bool:

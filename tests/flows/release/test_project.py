@@ -74,13 +74,53 @@ def test_a_project_says_nothing_of_the_example_and_keeps_rows_out_of_git(project
     git("add", "--all")
     assert git("status", "--porcelain") == ""
     assert git("remote") == "temper"
-    assert git("remote", "get-url", "--push", "temper") == new.NO_PUSH != git("remote", "get-url", "temper")
     kept = ["data/clean/ledger.json", "data/decision/decision.json", "data/mine.dvc", "data/scoring/near.py"]
     for file in kept:
         (project / file).parent.mkdir(exist_ok=True)
         (project / file).write_text("{}")
     listed = git("status", "--porcelain", "--untracked-files=all").splitlines()
     assert listed == [f"?? {file}" for file in kept]
+
+
+def push(*arguments: str) -> str:
+    """What git says of a push that fails."""
+    done = subprocess.run(["git", "push", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert done.stderr.count("fatal:") - done.stderr.count("Could not read from remote") == 1
+    return done.stderr
+
+
+def test_no_push_of_a_project_reaches_the_release(project: Path, source: Path, tmp_path: Path) -> None:
+    branch, before = git("branch", "--show-current"), git("show-ref", folder=source)
+    assert git("for-each-ref", "--format=%(upstream)", "refs/heads") == ""
+    git("tag", "model@v0.0.1")
+    assert f"git push --set-upstream origin {branch}" in push()
+    for arguments in (["--tags"], ["--set-upstream", "origin", "HEAD"]):
+        assert "'origin' does not appear to be a git repository" in push(*arguments)
+    for arguments in (["temper"], ["--tags", "temper"], ["--force", "temper", f"HEAD:{branch}"]):
+        push(*arguments)
+    assert new.REFUSED in push("temper", "HEAD")
+    assert git("show-ref", folder=source) == before
+    git("init", "--quiet", "--bare", str(tmp_path / "own"))
+    git("remote", "add", new.OWN, str(tmp_path / "own"))
+    git("push", "--quiet", "--set-upstream", new.OWN, "HEAD")
+    git("push", "--quiet")
+    git("push", "--quiet", "--tags")
+    assert {"v1", "model@v0.0.1"} <= set(git("tag", folder=tmp_path / "own").split())
+    assert git("show-ref", folder=source) == before
+    assert upgrade() == ["This project already has v1."]
+
+
+def test_a_project_of_a_release_that_stands_at_a_commit(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_a_commit, folder = tmp_path / "at", tmp_path / "mine"
+    git("clone", "--quiet", str(source), str(at_a_commit))
+    git("checkout", "--quiet", "--detach", folder=at_a_commit)
+    assert main(["new", str(folder), "--source", str(at_a_commit), "--no-setup"]) == 0
+    assert "git remote add origin URL" in capsys.readouterr().out
+    assert git("remote", "get-url", "--push", new.UPSTREAM, folder=folder) == new.REFUSED
+    assert git("remote", "get-url", new.UPSTREAM, folder=folder) == str(source)
 
 
 def test_rows_are_tracked_as_one_folder_whose_hash_is_of_the_rows_alone(project: Path) -> None:

@@ -15,9 +15,10 @@ from tasks.serve.app import Service, Voice, build
 from tasks.serve.collected import Collector
 from tasks.serve.engine import Ask, Piece
 from tasks.serve.fields import FieldReader
+from tasks.serve.listening import listen
 from tasks.serve.models import Model
 from tasks.serve.prompts import Prompter
-from tasks.serve.run import Options, Server, listen, load_server, serve
+from tasks.serve.run import Options, Server, load_server, serve
 from tests.tasks import tiny
 
 SETTINGS = {"max_new_tokens": 12, "batch_size": 3}

@@ -275,7 +275,7 @@ def test_a_folder_without_its_weights_is_refused(paths: Paths, tmp_path: Path) -
     assert model("merged", settings, other)
     for file in other.merged.glob("*.safetensors"):
         file.unlink()
-    with pytest.raises(InputError, match=r"^merged: .*merged has no weights in it; run `temper run`, which restores"):
+    with pytest.raises(InputError, match=r"merged/model.safetensors: this file with weights is missing; run `dvc checkout --force .*`, or `temper run`"):
         model("merged", settings, other)
 
 
