@@ -111,10 +111,10 @@ def test_what_a_clone_has_too_stays_beside_outputs(toy: Toy) -> None:
     shutil.copy(ROOT / ".dvcignore", ".dvcignore")
     toy.call("git", "add", "--force", "data/quantized/README.md", "data/quantized/kept")
     shutil.copytree("data/quantized/nf4", "data/quantized/nf4_before")
-    told: list[str] = []
-    survey(told.append)
+    lines: list[str] = []
+    survey(lines.append)
     gone = "data/quantized/nf4_before belongs to no stage and was removed (it is still in the cache)."
-    assert told == [gone]
+    assert lines == [gone]
     kept = {".int8.writing", "README.md", "empty", "gguf-q8_0", "int8", "kept", "nf4"}
     assert {path.name for path in Path("data/quantized").iterdir()} == kept
     Path("data/quantized/kept/own.txt").write_text("mine")
