@@ -16,8 +16,7 @@ from prefect.states import Completed
 
 from flows.deployed import run_isolated
 from flows.finetune import RUNNER
-from flows.history.registry import keep_scores, model, promoted_commit, register_in_subprocess
-from flows.history.snapshot import Snapshot
+from flows.history.registry import keep_scores, promoted_commit, register_in_subprocess, same_model
 from flows.params.form import UNCHANGED, Form
 from flows.results.decision import decision
 from flows.results.pages import address
@@ -47,8 +46,7 @@ class Promotion:
         if (decided := decision()) is None:
             return
         self.promote, self.reason = bool(decided["promote"]), str(decided["reason"])
-        _, path = model()
-        if self.before and Snapshot(self.before).outs().get(path) == Snapshot(commit).outs().get(path):
+        if self.before and same_model(self.before, commit):
             self.promote, self.reason = False, "it is byte for byte the model that is already promoted."
         if self.promote:
             keep_scores(decided)

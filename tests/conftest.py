@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,20 +14,27 @@ gc.disable()  # while torch and its kind are imported there is nothing to collec
 PATIENCE = 1200
 """Seconds until a long test that hangs is ended; others have `timeout` in pyproject.toml."""
 
+MANY, OBJECTS = 50, 50_000
+"""Modules after any test, and objects after the last one of a file, that are worth the time of putting them away."""
+
+imported = {"modules": 0}
+"""How many modules there were when they were put away last."""
+
 LONGEST = [
     "tests/test_chain.py",
-    "tests/flows/results/test_page.py",
     "tests/tasks/generate/test_generate.py",
     "tests/flows/test_crash.py",
     "tests/flows/test_parity.py",
     "tests/flows/test_deployed.py",
-    "tests/families/test_families.py",
+    "tests/flows/plan/test_preflight.py",
     "tests/flows/run/test_secrets.py",
     "tests/tasks/generate/test_recipes.py",
-    "tests/flows/plan/test_preflight.py",
-    "tests/test_contributing.py",
-    "tests/test_task_recipes.py",
+    "tests/flows/results/test_page.py",
+    "tests/flows/run/test_run.py",
+    "tests/families/test_families.py",
     "tests/tasks/align/test_sampling.py",
+    "tests/test_contributing.py",
+    "tests/tasks/report/test_plain_trl.py",
 ]
 """Workers take files from the front, so what takes longest must not come last."""
 
@@ -60,6 +68,17 @@ def pytest_collection_finish() -> None:
     """What is imported stays: no collection need look at it."""
     gc.freeze()
     gc.enable()
+    imported["modules"] = len(sys.modules)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Nor at what tests import, or libraries keep: each training collects, and took several times as long by that."""
+    last = nextitem is None or nextitem.path != item.path
+    if len(sys.modules) > imported["modules"] + MANY or (last and len(gc.get_objects()) > OBJECTS):
+        gc.collect()
+        gc.freeze()
+        imported["modules"] = len(sys.modules)
 
 
 @pytest.fixture(scope="session")

@@ -86,3 +86,9 @@ def server() -> str:
         started.release()
 
     return (once("server", make) / "url").read_text()
+
+
+def server_process() -> int:
+    """The number of that server's process."""
+    server()
+    return int((Path(os.environ[NAME]) / "server" / "pid").read_text())

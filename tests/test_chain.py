@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from benchmarks.checkout import HERE, Checkout, checkout
 from benchmarks.server import ask
 from flows.server.connect import answers
+from tests import shared
 from tests.flows.project import until
 
 pytestmark = pytest.mark.timeout(1800)  # the fixture follows the whole README, and counts as part of its first test
@@ -168,7 +169,28 @@ def test_the_other_driver_in_another_folder_makes_the_same_bytes(
         assert stages == {name: before[name] for name in stages}
 
 
-def test_the_page_that_make_ui_starts_answers_on_this_machine_only(followed: tuple[Checkout, dict[str, str]]) -> None:
+def listening(pid: int) -> set[str]:
+    """The addresses at which a process and its children wait for connections."""
+    return {
+        connection.laddr.ip
+        for process in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_the_page_that_make_ui_starts_answers_on_this_machine_only(
+    api: str, followed: tuple[Checkout, dict[str, str]]
+) -> None:
+    """All tests share a server that `temper ui` has started, at a port of its own."""
+    place, _ = followed
+    assert said_by(place, "make --dry-run ui").splitlines()[-1] == ".venv/bin/temper ui"
+    assert answers(api)
+    assert listening(shared.server_process()) == {"127.0.0.1"}
+
+
+@pytest.mark.long
+def test_make_ui_starts_it_at_port_4200(followed: tuple[Checkout, dict[str, str]]) -> None:
     place, _ = followed
     page = "http://127.0.0.1:4200/api"
     if answers(page):
@@ -184,13 +206,7 @@ def test_the_page_that_make_ui_starts_answers_on_this_machine_only(followed: tup
     try:
         until(lambda: server.poll() is not None or answers(page))
         assert server.poll() is None
-        listening = {
-            connection.laddr.ip
-            for child in psutil.Process(server.pid).children(recursive=True)
-            for connection in child.net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN
-        }
-        assert listening == {"127.0.0.1"}
+        assert listening(server.pid) == {"127.0.0.1"}
     finally:
         for process in [*psutil.Process(server.pid).children(recursive=True), server]:
             process.terminate()

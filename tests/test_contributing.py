@@ -124,6 +124,7 @@ def test_a_stage(project: Project) -> None:
     assert "Data and pipelines are up to date" in project.call("dvc status lengths")
 
 
+@pytest.mark.long  # as those below: registries are added to alike
 def test_a_metric(project: Project) -> None:
     follow("Add a metric", project)
     assert '"last_number"' in (project.folder / "params.schema.json").read_text()

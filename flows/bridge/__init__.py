@@ -7,7 +7,7 @@ command.
 """
 
 from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks, shared, stage_key
-from flows.bridge.experiments import experiments, find, names, save
+from flows.bridge.experiments import experiments, find, model, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, track
 from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan
 from flows.bridge.parcel import pack, unpack
@@ -16,7 +16,7 @@ from flows.bridge.refusals import unclosed
 from flows.bridge.repo import cache, cached_file, cached_files, remotes, sort_lockfile
 from flows.bridge.status import NEVER
 from flows.bridge.storage.restore import upload
-from flows.bridge.survey import StageStatus, check_tracked_params, chosen, missing, survey, upstream
+from flows.bridge.survey import StageStatus, check_tracked_params, chosen, missing, survey, unpulled, upstream
 
 __all__ = [
     "LOCK",
@@ -38,6 +38,7 @@ __all__ = [
     "experiments",
     "find",
     "missing",
+    "model",
     "names",
     "pack",
     "parse",
@@ -52,6 +53,7 @@ __all__ = [
     "track",
     "unclosed",
     "unpack",
+    "unpulled",
     "upload",
     "upstream",
 ]

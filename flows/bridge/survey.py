@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
@@ -95,6 +96,35 @@ def missing() -> list[tuple[str, str]]:
         stages = ordered(graph(repo))
         produced = _produced(stages)
         return [(stage.name, path) for stage in stages for path in _missing(stage, produced)]
+
+
+def unpulled(paths: list[str]) -> list[tuple[str, str, str]]:
+    """(path, output, command) for each output that DVC has on record at or around one of `paths`, and that is not here.
+
+    The command of DVC's that brings it is `pull`, or `checkout` where no remote is configured; "" where the cache does
+    not have it either.
+    """
+    if not paths:
+        return []
+    with opened() as repo, locked(repo):
+        remote = repo.config["core"].get("remote")
+        outs = [
+            out
+            for stage in repo.index.stages
+            for out in stage.outs
+            if out.use_cache and out.hash_info and not out.exists
+        ]
+        return [
+            (path, str(out), "pull" if remote else "checkout" if _is_cached(repo, out) else "")
+            for path in paths
+            for out in outs
+            if overlap(Path(out.fs_path), Path(path).absolute())
+        ]
+
+
+def _is_cached(repo: Repo, out: Output) -> bool:
+    """Whether the cache has it; of a folder, its list."""
+    return bool(repo.cache.local.whole(out.hash_info.value))
 
 
 def check_tracked_params() -> None:

@@ -36,11 +36,15 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     start.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help=f"override {PATHS.params} in this run"
     )
-    start.add_argument("--revision", default="HEAD", help="commit, branch, tag or experiment; default: HEAD")
+    start.add_argument("--revision", default="HEAD", help="commit, branch, tag, version or experiment; default: HEAD")
     start.set_defaults(act=_start)
 
     again = commands.add_parser("reproduce", help="rebuild a run from scratch and compare every output")
-    again.add_argument("run", metavar="RUN", help="an experiment (the name of its flow run), or any revision of git")
+    again.add_argument(
+        "run",
+        metavar="RUN",
+        help="an experiment (the name of its flow run), a version of the model, or any revision of git",
+    )
     again.add_argument("--keep", action="store_true", help="keep the worktree for inspection")
     again.set_defaults(act=_reproduce)
 
@@ -55,7 +59,7 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     sweep.add_argument("--to-the-end", action="store_true", help="do not stop trials early")
     sweep.add_argument("--seed", type=int, default=0, help="seed of random draws; default: 0")
     sweep.add_argument(
-        "--revision", default="HEAD", help="commit, branch or tag that all trials start from; default: HEAD"
+        "--revision", default="HEAD", help="commit, branch, tag or version that all trials start from; default: HEAD"
     )
     sweep.add_argument("--json", action="store_true", help="print trials and the comparison of bases as JSON")
     sweep.set_defaults(act=_sweep)

@@ -12,8 +12,12 @@ from tasks.core.temporary import writable
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add these commands to those of `temper`."""
-    promote = commands.add_parser("promote", help="register the model of a commit, if its decision allows")
-    promote.add_argument("revision", nargs="?", default="HEAD", help="commit, branch, tag or experiment; default: HEAD")
+    promote = commands.add_parser(
+        "promote", help="register the model of a commit, if its decision allows, or go back to an earlier one"
+    )
+    promote.add_argument(
+        "revision", nargs="?", default="HEAD", help="commit, branch, tag, version or experiment; default: HEAD"
+    )
     promote.add_argument("--stage", default="production", help="default: production")
     promote.add_argument("--version", metavar="vX.Y.Z", help="default: the next patch")
     promote.add_argument("--against-the-rules", action="store_true", help="register it even if the decision says no")
@@ -22,7 +26,7 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     compare = commands.add_parser(
         "compare", help="compare all runs, or parameters, data, scores and rows of two of them"
     )
-    compare.add_argument("first", nargs="?", help="commit, branch, tag or experiment; . is this checkout")
+    compare.add_argument("first", nargs="?", help="commit, branch, tag, version or experiment; . is this checkout")
     compare.add_argument("second", nargs="?", default=".", help="default: .")
     compare.add_argument("--candidate", help="metric whose rows are compared; default: the one that decides")
     compare.add_argument("--rows", type=int, default=10, metavar="N", help="differing rows to show; default: 10")
@@ -94,6 +98,7 @@ def _history(options: argparse.Namespace) -> int:
     from flows.compare.production import promotions
     from flows.compare.runs import runs
     from flows.compare.terminal import history_lines
+    from flows.history.committed import readable_decisions
     from flows.plan import preflight
 
     preflight.project()
@@ -104,7 +109,7 @@ def _history(options: argparse.Namespace) -> int:
         print(f"No model has been promoted yet. {_first_promotion()}")
     else:
         names = {run.commit: run.name for run in runs()}
-        for line in history_lines(history, names):
+        for line in history_lines(history, names, readable_decisions({one.commit for one in history})):
             print(line)
     return 0
 

@@ -43,6 +43,7 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def _serve(options: argparse.Namespace) -> int:
     from flows.plan import preflight
+    from flows.plan.unpulled import check_candidates
 
     preflight.project()
     if options.check:
@@ -54,7 +55,9 @@ def _serve(options: argparse.Namespace) -> int:
         raise SettingsError(
             "--model and --key-variable need --check; a server started by temper names its models after the candidates."
         )
-    _tell_loading(options.names or ["merged"], options.host, options.port)
+    names = options.names or ["merged"]
+    check_candidates(names)
+    _tell_loading(names, options.host, options.port)
     words = ["--host", options.host, "--port", str(options.port), "--rows", str(options.rows)]
     anyway = ["--anyway"] if options.anyway else []
     return _become("serve", *options.names, *words, *anyway, *_option("system", options.system))
@@ -62,10 +65,12 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _chat(options: argparse.Namespace) -> int:
     from flows.plan import preflight
+    from flows.plan.unpulled import check_candidates
 
     preflight.project()
     system = _option("system", options.system)
     names = options.names or ["merged", *(["base"] if options.page else [])]
+    check_candidates(names)
     _tell_loading(names)
     if options.page:
         return _become("serve", *names, "--port", "0", *system)

@@ -8,12 +8,15 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flows.history.registry import model
+from flows.bridge import model
 from flows.system.git import git
 
 FIELDS = (
     "%(refname:strip=2)%00%(objectname)%00%(*objectname)%00%(taggername)%00%(taggerdate:iso-strict)%00%(contents)%01"
 )
+GAIN = "; gain over base "
+"""What stands in a tag between the score and the gain."""
+
 ASSIGNMENT = re.compile(r"(?P<stage>[^#!]+)(?P<revoked>!?)#(?P<number>\d+)")
 
 

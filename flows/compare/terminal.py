@@ -1,15 +1,17 @@
 """Runs, bases and history in a terminal of 80 columns."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import wrap
+from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
 from flows.compare.leaderboard import Entry, Leaderboard
-from flows.compare.production import Promotion
+from flows.compare.production import GAIN, Promotion
 from flows.compare.runs import Run
 from flows.compare.scores import Score
+from flows.results.decision import rule_lines
 from tasks.core.numbers import duration, metric_name
 from tasks.statistics.effect import gained
 
@@ -82,17 +84,34 @@ def _price(entry: Entry) -> str:
     return f"{duration(entry.training)}{cost}"
 
 
-def history_lines(history: Iterable[Promotion], names: dict[str, str]) -> Iterator[str]:
-    """A paragraph for each time that a model got a stage, or lost it; `names`: of runs, by commit."""
-    for one in history:
+def history_lines(
+    history: Iterable[Promotion], names: dict[str, str], decisions: Mapping[str, dict[str, Any]]
+) -> Iterator[str]:
+    """Some lines for each time that a model got a stage, or lost it: its score and rules where it is named first.
+
+    `names`: of runs, by commit; `decisions`: what `decide` wrote there, as far as it can be read.
+    """
+    listed: set[str] = set()
+    for number, one in enumerate(history):
+        if number:
+            yield ""
         what = f"{one.stage} taken back" if one.revoked else one.stage
         now = "   (now)" if one.current else ""
         yield cut(f"{one.when[:16].replace('T', ' ')}  {what}  {one.version}{now}", WIDTH)
         yield f"  {cut(_named(one.commit, names) + (f', by {one.who}' if one.who else ''), WIDTH - 2)}"
         if one.replaced and one.replaced != one.commit:
             yield f"  {cut(f'replaced {_named(one.replaced, names)}', WIDTH - 2)}"
-        for line in filter(None, (one.scores, one.why)):
-            yield from wrap(plain(line), WIDTH, initial_indent="  ", subsequent_indent="  ")
+        decision = decisions.get(one.commit, {})
+        rules = rule_lines(decision) if decision.get("rules") else []
+        score, why = one.scores, one.why
+        if rules:  # these say the gain too, and what the reason sums up
+            score = "" if one.commit in listed else score.partition(GAIN)[0]
+            why = why.removesuffix(plain(decision["reason"])).rstrip(": ")
+            rules = [] if one.commit in listed else rules
+        listed.add(one.commit)
+        for line in filter(None, (why if rules else "", score, "" if rules else why, *rules)):
+            indent = "    " if line in rules else "  "
+            yield from wrap(plain(line), WIDTH, initial_indent="  ", subsequent_indent=indent)
 
 
 def _named(commit: str, names: dict[str, str]) -> str:

@@ -4,6 +4,7 @@ Nobody can mend a commit of the past: what is wrong there is one sentence that n
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,6 +96,15 @@ def as_object(text: str, revision: str, path: str) -> dict[str, Any]:
 def decision_at(revision: str) -> dict[str, Any]:
     """What the stage `decide` wrote; empty where it did not run. Raises `MachineError` where it wrote no such thing."""
     return as_decision(file_at(revision, str(PATHS.decided)), revision)
+
+
+def readable_decisions(revisions: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """`decision_at` of each of `revisions`, without those that cannot be read."""
+    known = {}
+    for revision in revisions:
+        with suppress(MachineError):
+            known[revision] = decision_at(revision)
+    return known
 
 
 def as_decision(text: str, revision: str) -> dict[str, Any]:

@@ -66,19 +66,31 @@ class Snapshot:
         """A file with the predictions of `candidate`; raises `MachineError` where they are not in DVC's cache."""
         if candidate == WHOLE and is_whole(self._comparison):
             candidate = TRAINED
-        path, file = str(inside(PATHS.evaluation(""), candidate, "--candidate")), "predictions.parquet"
+        file = "predictions.parquet"
         if self.revision == HERE:
-            yield Path(path) / file
+            yield inside(PATHS.evaluation(""), candidate, "--candidate") / file
             return
+        with self.evaluation(candidate, file) as folder:
+            yield folder / file
+
+    @contextmanager
+    def evaluation(self, candidate: str, *files: str) -> Iterator[Path]:
+        """A folder named as `candidate` with `files` of its evaluation; raises `MachineError` where DVC's cache lacks
+        one."""
+        path = str(inside(PATHS.evaluation(""), candidate, "--candidate"))
         md5 = self.outs().get(path)
         if md5 is None:
             raise MachineError(f"{self.name} has no {path}; it was not evaluated there.")
-        if (cached := cached_file(md5, file, path)) is None:
-            raise MachineError(f"{path} of {self.name} is not in DVC's cache; fetch it: dvc fetch --all-commits {path}")
-        with tempfile.TemporaryDirectory(prefix="temper-") as folder:
-            link = Path(folder) / file
-            link.symlink_to(cached.resolve())
-            yield link
+        with tempfile.TemporaryDirectory(prefix="temper-") as place:
+            folder = Path(place) / candidate
+            folder.mkdir()
+            for file in files:
+                if (cached := cached_file(md5, file, path)) is None:
+                    raise MachineError(
+                        f"{path} of {self.name} is not in DVC's cache; fetch it: dvc fetch --all-commits {path}"
+                    )
+                (folder / file).symlink_to(cached.resolve())
+            yield folder
 
     @cached_property
     def _comparison(self) -> dict[str, Any]:

@@ -270,6 +270,7 @@ def _readable(path: Path = PATHS.params) -> Iterator[str]:
 
 def _data() -> Iterator[str]:
     from flows.bridge import check_tracked_params, missing
+    from flows.plan.unpulled import refusals
 
     if _faults_of(_pipeline) or _faults_of(_readable):
         return
@@ -279,9 +280,10 @@ def _data() -> Iterator[str]:
         if _read() is None:
             return
         raise
+    yield from (kept := refusals(path for _, path in lacking)).values()
     refused = _read() is None  # then the items of lists may be the fault, and what each of them needs with it
     for stage, path in lacking:
-        if refused and "@" in stage:
+        if path in kept or (refused and "@" in stage):
             continue
         yield f"{path} is missing: the stage {stage} reads it, and no stage makes it; add it, or name another."
     check_tracked_params()

@@ -1,5 +1,6 @@
 """What the stage `decide` wrote: read, put into words, and asked whether it allows a promotion."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tasks.core.errors import CheckFailed, MachineError
@@ -19,22 +20,36 @@ def sentence() -> str | None:
     """The decision and the rules that have a limit, a line each, gains together; None where there is no decision."""
     if (decided := decision()) is None:
         return None
+    return "\n".join([f"Decision: {promotion(decided)}", *(f"  {line}" for line in rule_lines(decided))])
+
+
+def rule_lines(decided: Mapping[str, Any]) -> list[str]:
+    """Every rule that has a limit, a line each, with a mark before what it says; gains that are the same are one line.
+
+    A decision of an older version has a line for each of them.
+    """
     marks = {True: "✓", False: "✗"}
-    gains = decided.get("gains", [])  # those of several ways of asking the base, said together
+    gains = decided.get("gains", [])
     judged = {name: rule for name, rule in decided["rules"].items() if not (gains and name.startswith("gain over "))}
-    rules = [f"  {marks[gain['passed']]} {gain['says']}" for gain in gains]
-    rules += [
-        f"  - {name.replace('_', ' ')}: {rule['says']}"
+    return [f"{marks[gain['passed']]} {gain['says']}" for gain in gains] + [
+        f"- {name.replace('_', ' ')}: {rule['says']}"
         if rule["passed"] is None
-        else f"  {marks[rule['passed']]} {rule['says']}"
+        else f"{marks[rule['passed']]} {rule['says']}"
         for name, rule in sorted(judged.items(), key=lambda item: item[1]["passed"] is None)
         if rule["passed"] is not None or rule["limit"] is not None
     ]
-    return "\n".join([f"Decision: {promotion(decided)}", *rules])
 
 
-def allowed(decided: dict[str, Any] | None, revision: str, *, force: bool) -> dict[str, Any]:
-    """The decision `decided` at `revision` if it allows promotion, or is overruled; raises otherwise."""
+def allowed(decided: dict[str, Any] | None, revision: str, *, force: bool, here: bool = False) -> dict[str, Any]:
+    """The decision `decided` at `revision` if it allows promotion, or is overruled; raises otherwise.
+
+    `here`: whether `revision` is checked out, so that this folder may hold a newer decision.
+    """
+    if here and not (decided and (decided["promote"] or force)) and decision() not in (None, decided):
+        raise MachineError(
+            "the decision of this checkout is not committed; commit it, then promote it: git add --all && git commit "
+            "&& temper promote"
+        )
     if decided is None:
         raise MachineError(
             f"{revision} has no decision ({PATHS.decided}); run `temper run` at this commit, and commit the result."

@@ -67,7 +67,7 @@ def commit(revision: str) -> str:
         return git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     except MachineError:
         raise MachineError(
-            f"git has no revision '{revision}' here; `git log` and `dvc exp list` show what there is."
+            f"git has no revision '{revision}' here; `git log`, `dvc exp list` and `temper history` show what there is."
         ) from None
 
 

@@ -42,7 +42,7 @@ def fetch(share: Share, tell: Callable[[str], None]) -> None:
 
 
 def find(revision: str, share: Share | None) -> str:
-    """The commit of an experiment, or of a revision of git; where it is unknown here, as the git remote has it.
+    """The commit of an experiment, a version, or a revision of git; where it is unknown here, as the git remote has it.
 
     Who queues a run, or ran what another one starts from, may have another clone. What is here stays as it is.
     """
@@ -52,7 +52,8 @@ def find(revision: str, share: Share | None) -> str:
         if share is None or revision.startswith("-"):
             raise
     try:
-        lines = git("ls-remote", share.git, f"refs/exps/*/{revision}").splitlines()
+        named = (f"refs/exps/*/{revision}", f"refs/tags/*@{revision}")
+        lines = git("ls-remote", "--refs", share.git, *named).splitlines()
         git("fetch", "--quiet", share.git, *(f"{ref}:{ref}" for ref in (line.split()[1] for line in lines)))
         return bridge.find(revision)
     except MachineError as error:

@@ -108,9 +108,7 @@ def load_candidates(paths: Paths) -> dict[str, Candidate]:
     if missing := [name for name in (*FREE, *TUNED) if name not in names and not is_left_out(folder / name)]:
         raise InputError(f"{folder}: no scores of {', '.join(missing)}; run the stage evaluate first.")
     first = [name for name in (*FREE, BEFORE, *TUNED) if name in names]
-    by_name = {
-        name: _candidate(name, folder / name) for name in [*first, *(name for name in names if name not in first)]
-    }
+    by_name = {name: load_candidate(folder / name) for name in [*first, *(name for name in names if name not in first)]}
     ids = by_name["base"].columns["id"]
     for name, candidate in by_name.items():
         if candidate.columns["id"] != ids or candidate.better != by_name["base"].better:
@@ -131,10 +129,11 @@ def load_judgements(paths: Paths) -> dict[str, dict[str, Any]]:
     return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
-def _candidate(name: str, folder: Path) -> Candidate:
+def load_candidate(folder: Path) -> Candidate:
+    """What the evaluation of one candidate left in `folder`, which has its name."""
     benchmarks = folder / "benchmarks.json"
     return Candidate(
-        name,
+        folder.name,
         json.loads((folder / "scores.json").read_text(encoding="utf-8")),
         read_table(folder / "predictions.parquet").to_pydict(),
         json.loads(benchmarks.read_text(encoding="utf-8")) if benchmarks.is_file() else {},

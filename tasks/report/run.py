@@ -15,7 +15,7 @@ from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.decide.words import candidate_name, promotion
 from tasks.pages.document import head
-from tasks.report import classes, episodes, figures, predictions, render, watched
+from tasks.report import answers, classes, episodes, figures, predictions, render, watched
 from tasks.report.about import NO_LIMITS, described
 from tasks.report.card import fenced, front_matter
 from tasks.report.gather import RunResults, gather
@@ -109,7 +109,7 @@ def page(settings: Settings, results: RunResults) -> str:
         episode_ends=episodes.ends(results.episodes),
         watched=watched.sections(results.samples),
         preview=Markup(results.preview),
-        samples=render.samples(results, settings.samples),
+        samples=answers.samples(results, settings.samples),
         lengths=figures.lengths(**results.profile["characters"], unit="characters"),
         tokens=_tokens(results.audit),
         splits=figures.SPLITS,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from tasks.report.render import diff_parts
+from tasks.report.answers import diff_parts
 
 SHOWN = 24
 """Lines of a table, at most; of more, those between the first and the last are thinned out evenly."""

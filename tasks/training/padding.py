@@ -16,8 +16,9 @@ from tasks.training import lines, row_attention
 from tasks.training.settings import Batched
 from tasks.training.sharding import put_back
 
-PROBE = 64
-"""Tokens of each of two rows that are compared alone and side by side."""
+PROBE, SHORT_PROBE = 64, 16
+"""Tokens of each of two rows that are compared alone and side by side. Kernels for 16 bits and fewer are chosen by the
+number of tokens, and round differently below 64; in float32 fewer say the same, in less than half of the time."""
 
 TOLERANCE = 1e-3
 """Largest difference of a logit, as a share of the largest logit. Rows that are apart differ by about 1e-6 of it."""
@@ -71,9 +72,10 @@ def rows_stay_apart(model: Any, rows: Any, collate: Collator) -> bool:
     A model that refuses such a batch, as recurrent ones do without kernels of their own, would mix the rows.
     """
     device = next(model.parameters()).device
-    # Short rows are repeated: kernels of low bits are chosen by the number of tokens, and round differently below 64.
     context = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    tokens = min(PROBE, context or PROBE)
+    probe = SHORT_PROBE if all(value.dtype == torch.float32 for value in model.parameters()) else PROBE
+    tokens = min(probe, context or probe)
+    # short rows are repeated, up to that length
     first, second = (np.resize(rows[index]["input_ids"], tokens) for index in (0, min(1, len(rows) - 1)))
     both = np.concatenate([first, second])
     packs = [

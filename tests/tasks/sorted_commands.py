@@ -1,6 +1,8 @@
 """A project of `tiny` whose answers are classes: each request has one of four commands, 8 rows of each."""
 
 import json
+from contextlib import chdir, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,13 @@ from tests.tasks import tiny
 
 CLASSES = ("docker logs -f", "docker rm -f", "docker start", "docker stop")
 """Sorted, as the head has them."""
+
+
+def printed(program: str, folder: Path) -> str:
+    """What lines of Python print in `folder`; they have nothing but themselves, and this process its libraries."""
+    with redirect_stdout(StringIO()) as output, chdir(folder):
+        exec(program, {})
+    return output.getvalue()
 
 
 def requests() -> list[list[dict[str, str]]]:

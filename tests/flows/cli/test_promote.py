@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tasks.core.errors import CheckFailed, MachineError
+from flows.cli.main import main
+from tasks.core.errors import CheckFailed, InputError, MachineError
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
 from tests.tasks import tiny
@@ -98,10 +101,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
 
 
 def temper(*arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.cli.main", *arguments], capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
+    """Exit code and output of the command, carried out in this process, which has its libraries."""
+    with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
+        code = main([*arguments])
+    return code, output.getvalue() + errors.getvalue()
 
 
 def test_compare_without_names_tells_all_runs(runs: tuple[str, str]) -> None:
@@ -161,6 +164,7 @@ def test_what_cannot_be_compared_is_one_sentence(runs: tuple[str, str]) -> None:
 
 def test_a_run_that_its_rules_refuse_is_not_promoted(runs: tuple[str, str]) -> None:
     from flows.history.registry import register
+    from flows.results.decision import allowed
 
     with pytest.raises(CheckFailed, match="cannot be promoted: merged has 8"):
         register("HEAD", "production")
@@ -172,6 +176,16 @@ def test_a_run_that_its_rules_refuse_is_not_promoted(runs: tuple[str, str]) -> N
     assert "temper promote --against-the-rules" in output
     with pytest.raises(MachineError, match="git has no revision"):
         register("nothing", "production")
+    decided = Path("data/decision/decision.json")
+    committed = decided.read_bytes()
+    write_json(decided, {**json.loads(committed), "reason": "of a newer run", "promote": True})
+    with pytest.raises(MachineError, match="the decision of this checkout is not committed; commit it"):
+        register("HEAD", "production")
+    with pytest.raises(MachineError, match="the decision of this checkout is not committed; commit it"):
+        allowed(None, "HEAD", force=True, here=True)
+    with pytest.raises(MachineError, match="HEAD~1 has no decision"):
+        allowed(None, "HEAD~1", force=True)
+    decided.write_bytes(committed)
 
 
 def test_a_run_is_registered_with_version_stage_and_numbers(runs: tuple[str, str]) -> None:
@@ -198,11 +212,60 @@ def test_a_run_is_registered_with_version_stage_and_numbers(runs: tuple[str, str
 def test_against_the_rules_says_so_and_keeps_the_scores(runs: tuple[str, str]) -> None:
     import pyarrow.parquet as pq
 
-    for part in ("base_system", "base_few_shot", "adapter"):
-        shutil.copytree(f"made/{part}", f"data/evaluation/{part}", dirs_exist_ok=True)
     code, output = temper("promote", "--against-the-rules", "--version", "v1.0.0")
     assert code == 0, output
     assert "model v1.0.0" in output and "commit data/best and dvc.lock together" in output
     assert "against the rules: merged has 8." in call("git", "tag", "--list", "--format=%(contents)", "model@v1.0.0")
     kept = pq.read_table("data/best/scores.parquet").to_pydict()
     assert sum(kept["exact_match"]) == 8 and len(kept["id"]) == ROWS
+
+
+def test_an_earlier_version_is_in_production_again(runs: tuple[str, str]) -> None:
+    import pyarrow.parquet as pq
+
+    from flows.compare.production import promotions
+
+    code, output = temper("promote", "v0.0.1")
+    assert code == 0 and "in the stage production again, in place of v1.0.0" in output
+    assert "with its scores, which are now in data/best" in output, "out of DVC's cache: other rows are checked out"
+    assert sum(pq.read_table("data/best/scores.parquet").to_pydict()["exact_match"]) == 12
+    (shown,) = json.loads(call("gto", "show", "model#production", "--json"))
+    assert (shown["version"], shown["commit_hexsha"]) == ("v0.0.1", runs[0])
+    newest, before, *_ = promotions()
+    assert (newest.version, newest.replaced, newest.current) == ("v0.0.1", runs[1], True)
+    assert newest.why == "going back: merged has 12." and not before.current
+
+
+def test_going_back_says_where_the_scores_cannot_be_had_and_needs_no_second_overruling(runs: tuple[str, str]) -> None:
+    from flows.history.registry import register
+
+    call("git", "checkout", "--quiet", "--detach", runs[0])
+    shutil.move(".dvc/cache", "cache-away")
+    try:
+        done, lines = register("v1.0.0", "production")
+    finally:
+        shutil.rmtree(".dvc/cache", ignore_errors=True)
+        shutil.move("cache-away", ".dvc/cache")
+        call("git", "checkout", "--quiet", "main")
+    assert "model v1.0.0" in done and "production again, in place of v0.0.1" in done
+    assert "still compared with the scores in data/best, not with those of v1.0.0: " in lines
+    assert "is not in DVC's cache; fetch it: dvc fetch" in lines
+    tag = call("git", "tag", "--list", "--sort=-version:refname", "--format=%(contents)", "model#production#*")
+    assert "going back: against the rules: merged has 8." in tag.partition("merged: ")[2]
+
+
+def test_the_model_that_is_in_production_is_not_registered_again(runs: tuple[str, str]) -> None:
+    from flows.history.registry import register
+
+    before = call("git", "tag")
+    call("git", "commit", "--quiet", "--allow-empty", "--message", "the same dvc.lock")
+    Path("note").touch()
+    for revision, there in (("HEAD", True), ("v1.0.0", False)):
+        done, *more = register(revision, "production")
+        assert done == "This model is already in production, as model v1.0.0; nothing was registered."
+        assert [line for line in more if "Not committed" in line and "note" in line] == more and bool(more) == there
+    with pytest.raises(InputError, match=r"HEAD has the model of v1.0.0, which is in production already"):
+        register("HEAD", "production", "v2.0.0")
+    with pytest.raises(InputError, match=r"is v0.0.1 already, and has no other version"):
+        register(runs[0], "production", "v2.0.0")
+    assert call("git", "tag") == before

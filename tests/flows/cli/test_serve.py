@@ -32,6 +32,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """What would have taken the place of this process."""
     words: list[tuple[str, ...]] = []
     monkeypatch.setattr("flows.plan.preflight.project", lambda: None)
+    monkeypatch.setattr("flows.plan.unpulled.check_candidates", lambda names: words.append(("here?", *names)))
     monkeypatch.setattr("tasks.serve.models.models", lambda *_: [])
     monkeypatch.chdir(ROOT)
 
@@ -72,8 +73,9 @@ def test_what_is_started(
 ) -> None:
     monkeypatch.setattr("tasks.serve.listening.listen", lambda *_: socket.socket())  # 8000 may be taken here
     assert main(line.split()) == 0
-    assert started == [tuple(words.split())]
     names = [word for word in words.split()[1:3] if word in ("merged", "base", "french", "adapter")] or ["merged"]
+    asked = [] if "--check" in line else [("here?", *names)]
+    assert started == [*asked, tuple(words.split())], "what was not pulled is named before seconds of silence"
     loading = f"Loading {', '.join(names)}, which takes some seconds.\n"
     assert capsys.readouterr().err == ("" if "--check" in line else loading), "before seconds of silence"
 

@@ -1,5 +1,7 @@
 """Runs in a terminal: 80 columns whatever their names hold, and nothing that a terminal would obey."""
 
+from dataclasses import replace
+
 import pytest
 from rich.cells import cell_len
 
@@ -29,7 +31,7 @@ def test_the_history_says_what_replaced_what_when_by_whom_and_why() -> None:
     now = Promotion(
         "production", 2, "b" * 40, "v2", False, "ann", "2026-02-03T04:05:06Z", "0.7", "x " * 60, "a" * 40, True
     )
-    lines = list(history_lines([now], {"b" * 40: "new", "a" * 40: "old"}))
+    lines = list(history_lines([now], {"b" * 40: "new", "a" * 40: "old"}, {}))
     assert lines[:4] == [
         "2026-02-03 04:05 production v2 (now)",
         "  new bbbbbbbbbb, by ann",
@@ -37,6 +39,32 @@ def test_the_history_says_what_replaced_what_when_by_whom_and_why() -> None:
         "  0.7",
     ]
     assert all(len(line) <= 80 for line in lines) and " ".join(lines[4:]).count("x") == 60
+
+
+def test_the_history_lists_each_rule_once() -> None:
+    says = {base: f"merged against {base}: +0.6 in F1; wanted: more than 0" for base in ("base", "base_system")}
+    rules = {f"gain over {base}": {"passed": True, "limit": 0.0, "says": text} for base, text in says.items()}
+    rules["gates"] = {"passed": False, "limit": 0, "says": "failed earlier: train"}
+    rules["judged"] = {"passed": None, "limit": None, "says": "not checked"}
+    reason = "merged against base and base_system: +0.6 in F1; failed earlier: train"
+    scores = "merged: F1 0.9 (0.8 to 1, 10 rows); gain over base +0.6, p < 0.0001"
+    first = Promotion(
+        "production", 1, "b" * 40, "v1", False, "", "2026-02-03T04", scores, f"against the rules: {reason}"
+    )
+    again = replace(first, number=3, why=f"going back: against the rules: {reason}", current=True)
+    lines = list(history_lines([again, first], {}, {"b" * 40: {"rules": rules, "reason": reason}}))
+    assert lines == [
+        "2026-02-03 04 production v1 (now)",
+        "  bbbbbbbbbb",
+        "  going back: against the rules",
+        "  merged: F1 0.9 (0.8 to 1, 10 rows)",
+        "  ✓ merged against base and base_system: +0.6 in F1; wanted: more than 0",
+        "  ✗ failed earlier: train",
+        "",
+        "2026-02-03 04 production v1",
+        "  bbbbbbbbbb",
+        "  against the rules",
+    ]
 
 
 def test_a_long_task_gives_way_to_its_metric() -> None:

@@ -21,16 +21,9 @@ from tests.families.build import build
 from tests.flows.project import ROOT, Toy
 
 
-def check(toy: Toy) -> tuple[int, str]:
-    process = toy.temper("check")
-    output = "".join(process.communicate())
-    assert "Traceback" not in output
-    return process.returncode, output
-
-
 @pytest.fixture
 def stages_asked_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stages are asked in this process, which has loaded their libraries; `check(toy)` asks them in one of its own."""
+    """Stages are asked in this process, which has loaded their libraries; else that is done in one of its own."""
 
     def run(command: list[str], *, env: dict[str, str], **streams: object) -> "subprocess.CompletedProcess[str]":
         _, module, *wanted = command[command.index("-m") :]
@@ -66,14 +59,14 @@ def test_everything_in_place(toy: Toy) -> None:
     assert output == "Everything is ready. Next: temper run\nimported: set()\n"
 
 
+@pytest.mark.usefixtures("stages_asked_here")
 def test_all_faults_at_once(toy: Toy) -> None:
     params = Path("params.yaml").read_text().replace("learning_rate:", "learning_rat:")
     Path("params.yaml").write_text(params)
     shutil.rmtree("code")
     Path("requirements.lock").write_text("prefect==1.2.3\ndvc==3.67.1\n")
     toy.dvc("config", "cache.dir", "/proc/cache")
-    code, output = check(toy)
-    assert code == 1
+    output = toy.failed("check")
     assert "unknown key 'base.pretraining.learning_rat'; did you mean 'learning_rate'?" in output
     assert "unknown key 'train.learning_rat'; did you mean 'learning_rate'?" in output
     assert "requirements.lock says 1.2.3; run: pip install --requirement requirements.lock" in output
@@ -193,11 +186,11 @@ def test_help_imports_neither_prefect_nor_torch(toy: Toy) -> None:
     assert toy.call(sys.executable, "-c", LIGHT, "--help").endswith("\nimported: set()\n")
 
 
+@pytest.mark.usefixtures("stages_asked_here")
 def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> None:
     toy.set("decide.candidate=nf5")
     toy.set("template.chat_template=chatlm")
-    code, output = check(toy)
-    assert code == 1
+    output = toy.failed("check")
     assert "template.chat_template = chatlm: no such template; known: chatml, " in output
     Path("mine.jinja").write_text("{{ messages }}")
     toy.set("template.chat_template=mine.jinja")

@@ -234,9 +234,9 @@ def test_a_reward_model_of_other_tokens_is_refused(project: Paths) -> None:
 @pytest.mark.parametrize(
     ("values", "steps"),
     [
-        ({}, 24),  # 24 prompts; a step answers one, eight times
-        ({"batch_size": 16, "gradient_accumulation": 2}, 6),
-        ({"batch_size": 16, "arguments": {"num_iterations": 2}, "checkpoint_steps": 98}, 24),
+        ({"batch_size": 32}, 6),  # 24 prompts; a step answers four, eight times each
+        ({"batch_size": 32, "gradient_accumulation": 2}, 3),
+        ({"batch_size": 64, "arguments": {"num_iterations": 2}, "checkpoint_steps": 98}, 6),
         ({"objective": "online_dpo", "batch_size": 5, "answer_tokens": 3}, 5),
     ],
 )

@@ -72,5 +72,5 @@ def test_the_loss_does_not_depend_on_the_batch_size(paths: Paths, objective: str
     values["start"] = "base" if objective == "reward" else "train"
     if objective in ("orpo", "cpo") or "sft" in str(arguments):
         values["learning_rate"] = 1e-9  # a step of theirs depends on what shares a batch, and their loss is never 0
-    losses = [eval_loss(paths, batch, **values) for batch in (2, 4, 12)]
-    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5 if "learning_rate" in values else 1e-3)
+    ragged, whole = (eval_loss(paths, batch, **values) for batch in (4, 12))  # ten rows: 4, 4 and 2, or all at once
+    assert ragged == pytest.approx(whole, rel=1e-5 if "learning_rate" in values else 1e-3)

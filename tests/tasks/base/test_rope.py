@@ -82,23 +82,32 @@ def test_the_rotation_is_that_of_its_paper_and_the_weights_are_the_same(
     assert scale == pytest.approx(scaled)
 
 
-@pytest.mark.parametrize("kind", ["yarn", "linear", "llama3"])
-def test_it_goes_through_training_merge_and_gguf(project: Paths, kind: str) -> None:
+def stretched(project: Paths, kind: str) -> Path:
+    """The base, stretched four times."""
     shutil.rmtree(project.base)
     stage.run(with_rope(type=kind, factor=4), project)
+    return project.base / "model"
+
+
+def test_it_goes_through_training_and_merge(project: Paths) -> None:
+    base = stretched(project, "yarn")
     template.run(template.Settings(), project)
     assert tiny.read(project.audit)["max_length"]["tokens"] == 4 * CONTEXT
     run.tune(SMALL, project)
     merge.run(merge.Settings(), project)
     config = tiny.read(project.merged / "config.json")
     assert config["max_position_embeddings"] == 4 * CONTEXT
-    assert config["rope_parameters"] == tiny.read(project.base / "model/config.json")["rope_parameters"]
-    out = project.root / "gguf"
+    assert config["rope_parameters"] == tiny.read(base / "config.json")["rope_parameters"]
+
+
+@pytest.mark.parametrize("kind", ["yarn", "linear", "llama3"])
+def test_llama_cpp_computes_the_same(project: Paths, kind: str) -> None:
+    folder, out = stretched(project, kind), project.root / "gguf"
     out.mkdir()
-    write_gguf(project.merged, out / "model.gguf", "f32")
+    write_gguf(folder, out / "model.gguf", "f32")
     ids = torch.arange(4 * CONTEXT)[None] % 200 + 5
     with torch.no_grad():
-        logits = load_model(project.merged)(input_ids=ids).logits
+        logits = load_model(folder)(input_ids=ids).logits
     running = LlamaCpp(out / "model.gguf")
     assert torch.allclose(logits, running.forward(ids).logits, atol=1e-3)
     assert running.config.max_position_embeddings == 4 * CONTEXT

@@ -363,7 +363,7 @@ def test_macro_f1_against_the_run_promoted_last(run: Paths) -> None:
         classified(run, candidate, always)
     classified(run, "merged", CLASSES)
     run.best.mkdir()
-    save_scores(run, "merged")
+    save_scores(run, run.evaluation("merged"))
     classified(run, "merged", ["often"] * 30 + ["rare"] * 6 + [None] * 4)
     assert failed(tiny.decided(run, best_loss=0.1, quantised_loss=None)) == ["best_loss"]
     assert tiny.read(run.decision / "comparisons.json")["best"]["difference"] == round(2 / 3 - 1, 4)

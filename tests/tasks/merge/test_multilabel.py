@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -119,11 +117,8 @@ def test_the_lines_of_the_model_card_say_what_the_evaluation_says(merged: Paths)
     row = next(row for row in predictions(merged, "merged") if len(json.loads(row["output"])) > 1)
     texts = [chat[0]["content"] for chat in sorted_commands.listing_requests()]
     asked = next(text for text in texts if f"user\n{text}<|im_end|>" in row["prompt"])
-    done = subprocess.run(
-        [sys.executable, "-c", program.replace(QUESTION, asked)],
-        cwd=merged.root, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    labels = re.findall(r"'([^']+)'", done.stdout.splitlines()[-1])
+    printed = sorted_commands.printed(program.replace(QUESTION, asked), merged.root)
+    labels = re.findall(r"'([^']+)'", printed.splitlines()[-1])
     assert sorted(labels) == json.loads(row["multilabel_answer"])
 
 

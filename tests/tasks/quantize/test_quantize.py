@@ -40,8 +40,14 @@ APART = {
 
 WHOLE = {"gguf-f32", "gguf-f16", "gguf-bf16"}
 
+FEW = {"nf4", "int8", "gguf-f16", "gguf-q8_0", "gguf-q4_k_m", "torchao-int8", "gptq-w8a8", "fp8"}
+"""One for each way of writing; within it the schemes differ in the arithmetic of a library."""
 
-@pytest.fixture(scope="module", params=APART)
+
+@pytest.fixture(
+    scope="module",
+    params=[scheme if scheme in FEW else pytest.param(scheme, marks=pytest.mark.long) for scheme in APART],
+)
 def quantized(request: pytest.FixtureRequest, merged: Paths) -> tuple[str, Paths]:
     try:
         SCHEMES[request.param].check(request.param)

@@ -9,8 +9,9 @@ from flows.results.decision import sentence
 from tasks.core.errors import InputError
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
+from tasks.report.answers import diff_parts
 from tasks.report.gather import gather
-from tasks.report.render import diff_parts, display_name, verdict
+from tasks.report.render import display_name, verdict
 from tasks.report.settings import Settings
 from tasks.report.stage import run
 from tests.tasks import tiny

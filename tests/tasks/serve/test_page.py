@@ -40,7 +40,16 @@ def test_side_by_side_and_marked(tmp_path: Path) -> None:
         assert pair["prompt"] == [{"role": "user", "content": "stop <b>web</b>"}]
         assert pair["chosen"][0]["content"].strip() == merged.locator(".text").inner_text().strip()
         assert pair["rejected"][0]["content"].strip() == base.locator(".text").inner_text().strip()
-        assert tab.locator(".question").inner_text() == "stop <b>web</b>"
+        assert tab.locator(".question").first.inner_text() == "stop <b>web</b>"
+        tab.set_viewport_size({"width": 900, "height": 700})
+        tab.locator("#question").fill("stop all")
+        tab.keyboard.press("Enter")
+        tab.locator(".turn").nth(1).wait_for()
+        tab.locator("#stop:disabled").wait_for()
+        question, newest = tab.locator(".question").last.bounding_box(), base.last.bounding_box()
+        bar = tab.locator("form").bounding_box()
+        assert question and newest and bar
+        assert 0 <= question["y"] < newest["y"] < bar["y"] - 40, "the newest question and its answers are in sight"
         tab.set_viewport_size({"width": 360, "height": 740})
         assert tab.evaluate("document.documentElement.scrollWidth") <= 360
         light = tab.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -49,7 +58,7 @@ def test_side_by_side_and_marked(tmp_path: Path) -> None:
         assert Page(tab).faults("dark", 360) == Page(tab).faults("light", 1280) == []
         tab.goto("about:blank")
         tab.goto(server.page.partition("#")[0])
-        tab.get_by_text("Nothing can be marked").wait_for()
+        tab.get_by_text("Answers cannot be saved").wait_for()
         assert {url.removeprefix(server.url.removesuffix("v1")) for url in hosts} == {
             "", "v1/chat/completions", "collected",
         }  # fmt: skip

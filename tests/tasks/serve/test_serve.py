@@ -139,11 +139,11 @@ def test_refusals_have_the_form_of_openai_and_say_what_to_do(server: Server, mon
     bare = httpx.post(f"{server.url}/chat/completions", content=b"{}", headers=form)
     assert sentence(bare, 415) == "send the header Content-Type: application/json"
     question = {"messages": [{"role": "user", "content": "show logs of web"}]}
-    assert httpx.post(f"{server.url}/chat/completions", json=question).json()["model"] == "merged", "the only one"
     voices = server.loaded.service.voices
-    monkeypatch.setitem(voices, "other", voices["merged"])
     missing = httpx.post(f"{server.url}/chat/completions", json=question)
-    assert sentence(missing, 400) == "`model` is missing; available: merged, other"
+    assert sentence(missing, 400) == f"`model` is missing; available: {', '.join(voices)}"
+    monkeypatch.setattr(server.loaded.service, "voices", {"merged": voices["merged"]})
+    assert httpx.post(f"{server.url}/chat/completions", json=question).json()["model"] == "merged", "the only one"
     api = "the API is POST /v1/chat/completions and GET /v1/models"
     assert sentence(httpx.post(f"{root}/v1/embeddings", json={}), 404) == f"there is no POST /v1/embeddings here; {api}"
     assert sentence(httpx.get(f"{root}/v1/chat/completions"), 405).endswith(api)

@@ -222,15 +222,23 @@ def test_an_adapter_on_no_layer_is_told_as_a_sentence(project: Paths) -> None:
     [("auto", 0, "bfloat16"), ("auto", 10_000, "float32"), ("bfloat16", 10_000, "bfloat16"), ("float32", 0, "float32")],
 )
 def test_bfloat16_is_chosen_where_the_processor_has_it_and_the_model_gains(
-    project: Paths, monkeypatch: pytest.MonkeyPatch, dtype: str, wide: int, expected: str
+    monkeypatch: pytest.MonkeyPatch, dtype: str, wide: int, expected: str
 ) -> None:
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(arguments, "WIDE", wide)
+    assert arguments.bfloat16(dtype, cpu=True, width=64) is (expected == "bfloat16")
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
+    assert not arguments.bfloat16("auto", cpu=True, width=None)
+
+
+@pytest.mark.parametrize("wide", [0, 10_000])
+def test_what_is_chosen_is_computed_in_and_recorded(project: Paths, monkeypatch: pytest.MonkeyPatch, wide: int) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
     monkeypatch.setattr(arguments, "WIDE", wide)
-    run.tune(SMALL.model_copy(update={"dtype": dtype, "steps": 2}), project)
+    run.tune(SMALL.model_copy(update={"steps": 2}), project)
+    expected = "float32" if wide else "bfloat16"
     assert json.loads((project.trained / "training.json").read_text())["dtype"] == expected
-    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
-    assert not arguments.bfloat16("auto", cpu=True, width=None)
 
 
 def test_saved_adapters_name_their_layers_in_order(project: Paths) -> None:

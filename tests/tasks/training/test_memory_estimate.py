@@ -27,6 +27,13 @@ from tests.tasks.train.test_train import SMALL
 
 
 @pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    paths = tiny.project(tmp_path_factory.mktemp("priced"), method="none")
+    template.run(template.Settings(), paths)
+    return paths.root
+
+
+@pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     """A base of 26 million weights, and packs of 256 tokens: what training takes is not lost in what libraries take."""
     paths = tiny.project(tmp_path_factory.mktemp("large"), method="none")
@@ -88,24 +95,21 @@ def test_memory_measured_on_one_item_is_more_than_training_takes(large: Paths, m
     assert used < foretold < memory_estimate.ROOM * used
 
 
-def test_pricing_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pricing_leaves_no_trace(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     results = []
     for passes in (True, False):
-        paths = tiny.project(tmp_path / str(passes), method="none")
-        template.run(template.Settings(), paths)
+        shutil.rmtree(project.data / "prices", ignore_errors=True)
         if not passes:
             monkeypatch.setattr(
                 memory_estimate, "measure_pass", lambda trainer, forward, count: memory_estimate.in_use()
             )
-        run.tune(SMALL.model_copy(update={"steps": 4, "lora": LoRA(dropout=0.3)}), paths)
-        files = sorted(file for file in paths.fitted.rglob("*") if file.is_file())
+        run.tune(SMALL.model_copy(update={"steps": 4, "lora": LoRA(dropout=0.3)}), project)
+        files = sorted(file for file in project.fitted.rglob("*") if file.is_file())
         results.append({file.name: sha256(file) for file in files})
     assert results[0] == results[1]
 
 
-def test_more_items_than_fit_twice_are_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = tiny.project(tmp_path, method="none")
-    template.run(template.Settings(), paths)
+def test_more_items_than_fit_twice_are_not_tried(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[int] = []
     before = memory_estimate.in_use()
 
@@ -117,16 +121,18 @@ def test_more_items_than_fit_twice_are_not_tried(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(memory_estimate, "in_use", lambda: before)
     monkeypatch.setattr(memory_estimate, "available", lambda: 9 * 2**30)
     with pytest.raises(MachineError, match=r"16.00 GiB\), but only 9.00 GiB is available; set train.batch_size to"):
-        run.tune(SMALL.model_copy(update={"batch_size": 16}), paths)
+        run.tune(SMALL.model_copy(update={"batch_size": 16}), project)
     assert tried == [1, 4]
-    assert not usage.load(paths, "train")
+    assert not usage.load(project, "train")
+
+
+class Priced(BaseException):
+    """Ends a run where its first step would begin."""
 
 
 def test_a_training_like_an_earlier_one_tries_no_pass(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    paths = tiny.project(tmp_path, method="none")
-    template.run(template.Settings(), paths)
     tried: list[int] = []
     before = memory_estimate.in_use()
 
@@ -136,8 +142,19 @@ def test_a_training_like_an_earlier_one_tries_no_pass(
 
     monkeypatch.setattr(memory_estimate, "measure_pass", measure_pass)
     monkeypatch.setattr(memory_estimate, "in_use", lambda: before)
-    settings = SMALL.model_copy(update={"steps": 2})
     needed: list[int] = []
+
+    def check_resources(what: str, needs: memory_estimate.MemoryEstimate, *more: Any) -> None:
+        needed.append(needs.memory)
+        raise Priced
+
+    monkeypatch.setattr(memory_estimate, "check_resources", check_resources)
+
+    def price(**changed: Any) -> None:
+        tried.clear()
+        with pytest.raises(Priced):
+            run.tune(SMALL.model_copy(update=changed), project)
+
     cases: list[tuple[dict[str, Any], int, list[int]]] = [
         ({}, 2**30, [1]),
         ({"learning_rate": 0.02, "steps": 3, "seed": 9}, 2**30, []),
@@ -148,20 +165,17 @@ def test_a_training_like_an_earlier_one_tries_no_pass(
         ({}, 2**30, []),
     ]
     for changed, free, passes in cases:
-        tried.clear()
         monkeypatch.setattr(memory_estimate, "available", lambda free=free: free)
-        run.tune(settings.model_copy(update=changed), paths)
+        price(**changed)
         assert tried == passes, (changed, free)
-        of_one_item = len(needed) < 5  # afterwards three were tried
+        of_one_item = len(needed) <= 5  # afterwards three were tried
         assert ("needs about" in capsys.readouterr().out) is of_one_item
-        needed.append(usage.load(paths, "train")["foretold"]["memory"])
     assert needed[0] == needed[1] == needed[4] > needed[2]
     assert needed[5] == needed[6] < needed[0], "by the larger pass an item more takes 1 MiB, by the smaller one all 2"
-    file = usage.passes_file(paths, "train")
+    file = usage.passes_file(project, "train")
     for text in ("", "[", '{"key": 1}', file.read_text().replace('"most": ', '"most": -')):
         file.write_text(text)
-        tried.clear()
-        run.tune(settings, paths)
+        price()
         assert tried == [1]
 
 

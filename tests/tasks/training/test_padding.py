@@ -127,3 +127,14 @@ def test_short_rows_on_four_bits_are_not_taken_for_mixed(tmp_path: Path) -> None
     model = AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=four_bits, dtype=torch.bfloat16)
     ids = [np.random.RandomState(seed).randint(0, 500, 8) for seed in range(2)]
     assert padding.rows_stay_apart(model, [{"input_ids": row} for row in ids], padding.FLAT_COLLATOR)
+
+
+@pytest.mark.parametrize(("kind", "tokens"), [("float32", 16), ("bfloat16", 64)])
+def test_few_tokens_of_a_row_are_compared_in_float32(kind: str, tokens: int, project: Paths) -> None:
+    """A row alone, two rows one behind the other, and the second one again."""
+    model = load_model(base_folder(project)).to(getattr(torch, kind))
+    passed: list[int] = []
+    model.get_input_embeddings().register_forward_hook(lambda module, inputs, output: passed.append(inputs[0].numel()))
+    items = [{"input_ids": [5, 6, 7]}, {"input_ids": [8, 9, 10, 11]}]
+    padding.rows_stay_apart(model, items, padding.FLAT_COLLATOR)
+    assert passed == [tokens, 3 * tokens]

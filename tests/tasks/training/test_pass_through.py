@@ -1,7 +1,9 @@
 """Arguments that are passed on to trl: every one of the installed versions acts, has a key, or is refused."""
 
 import os
+from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +144,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 
 
 def curve(paths: Paths, **values: Any) -> str:
+    """The losses of seven steps."""
     settings = {**SMALL.model_dump(), "steps": 7, "eval_steps": 2, "checkpoint_steps": 99, "dtype": "float32", **values}
     run.tune(Settings.model_validate(settings), paths)
     return (paths.trained / "loss.csv").read_text()
+
+
+@pytest.fixture(scope="module")
+def without(project: Paths) -> Callable[..., str]:
+    """The curve of a training without further arguments, made once for the same values."""
+
+    @cache
+    def made(**values: Any) -> str:
+        return curve(project, **values)
+
+    return made
 
 
 EFFECTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -163,5 +177,7 @@ EFFECTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.filterwarnings("ignore:`label_smoothing_factor` is deprecated:FutureWarning")  # it works all the same
 @pytest.mark.parametrize(("arguments", "values"), EFFECTS, ids=lambda value: next(iter(value), ""))
-def test_an_argument_that_is_passed_on_acts(arguments: dict[str, Any], values: dict[str, Any], project: Paths) -> None:
-    assert curve(project, **values, arguments=arguments) != curve(project, **values)
+def test_an_argument_that_is_passed_on_acts(
+    arguments: dict[str, Any], values: dict[str, Any], project: Paths, without: Callable[..., str]
+) -> None:
+    assert curve(project, **values, arguments=arguments) != without(**values)

@@ -4,8 +4,6 @@ import csv
 import io
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +19,9 @@ from tasks.train.settings import Settings
 from tasks.training import rows
 from tasks.training.launch import Launch
 from tasks.training.tuning_settings import LoRA
-from tests.flows.project import ROOT
 from tests.tasks import tiny
 from tests.tasks.training.test_distributed import start
+from tests.tasks.training.together import together
 
 SETTINGS = Settings(
     steps=1, batch_size=4, learning_rate=1e-9, warmup_steps=0, threads=1, logging_steps=1, checkpoint_steps=100,
@@ -83,16 +81,9 @@ def measured(paths: Paths, **values: Any) -> float:
 
 
 def measured_by_workers(paths: Paths) -> float:
-    """With a process that reads the rows, from a program of its own: forked from this one it would take its threads."""
-    values = SETTINGS.model_copy(update={"arguments": {"dataloader_num_workers": 1}}).model_dump_json()
-    program = (
-        "import sys; from pathlib import Path; from tasks.core.paths import Paths; from tasks.train import run; "
-        "from tasks.train.settings import Settings; "
-        "run.tune(Settings.model_validate_json(sys.argv[1]), Paths(Path(sys.argv[2])))"
-    )
-    command = [sys.executable, "-c", program, values, str(paths.root)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    """With a process that reads the rows, from a process of its own: forked from this one it would take its threads."""
+    settings = SETTINGS.model_copy(update={"arguments": {"dataloader_num_workers": 1}})
+    assert together(run.tune, paths, settings) == [0], (paths.root / "output-0.txt").read_text()
     return eval_loss(paths.trained)
 
 
