@@ -11,10 +11,10 @@ from flows.bridge.experiments import experiments, find, model, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, track
 from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan
 from flows.bridge.parcel import pack, unpack
-from flows.bridge.recorded import check_recorded
 from flows.bridge.refusals import unclosed
 from flows.bridge.repo import cache, cached_file, cached_files, remotes, sort_lockfile
 from flows.bridge.status import NEVER
+from flows.bridge.storage.recorded import check_recorded
 from flows.bridge.storage.restore import upload
 from flows.bridge.survey import StageStatus, check_tracked_params, chosen, missing, survey, unpulled, upstream
 

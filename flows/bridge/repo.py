@@ -19,9 +19,9 @@ from dvc.scm import SCMError
 from dvc.stage import PipelineStage
 
 from flows.bridge.lockfile import LOCK, cut_off, mend, sort
-from flows.bridge.read_only import ReadOnlyRepo
 from flows.bridge.refusals import one_line, refusal, unread
 from flows.bridge.storage.objects import damages, looking_at, read_first
+from flows.bridge.storage.read_only import ReadOnlyRepo
 from flows.bridge.storage.site_cache import keep_private
 from tasks.core.errors import Busy, MachineError
 from tasks.core.paths import Paths

@@ -98,7 +98,7 @@ def runs(most: int = MOST) -> list[Run]:
         first = "" if LOCK.exists() else "run `temper run`, then "
         raise MachineError(
             f"no run is committed here yet: {first}run `git add --all` and `git commit --message Run`; "
-            "each commit with another dvc.lock is a run."
+            f"each commit with another {LOCK} is a run."
         )
     known = kept.load()
     facts = {commit: known[commit] for commit, *_ in heads if commit in known}

@@ -46,8 +46,13 @@ def test_what_only_reads_works(
     protected: Toy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words: list[str] = []
+
+    def become(*line: str) -> int:
+        words.append(line[0])
+        return 0
+
     monkeypatch.setattr("tasks.serve.models.models", lambda *_: [])
-    monkeypatch.setattr(serve, "_become", lambda *line: words.append(line[0]) or 0)
+    monkeypatch.setattr(serve, "_become", become)
     assert main(["plan"]) == 0
     assert capsys.readouterr().out.count("unchanged") == 12
     assert main(["compare"]) == 0
