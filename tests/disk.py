@@ -1,4 +1,4 @@
-"""A disk of one megabyte, to be filled: a tmpfs of one's own."""
+"""A disk of one megabyte, to be filled, which is a tmpfs of one's own; and folders that can only be read."""
 
 import subprocess
 from collections.abc import Iterator
@@ -38,6 +38,21 @@ def small_disk(path: Path) -> Iterator[Disk]:
         pytest.skip(f"a file system of one's own cannot be mounted here: {refused}")
     try:
         yield Disk(path)
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+@contextmanager
+def read_only(path: Path) -> Iterator[None]:
+    """Within the block nobody can write in `path`, not even root; where that is not allowed, the test is skipped.
+
+    A process whose folder it is has to enter it anew: it is another file system.
+    """
+    if refused := mount("--bind", path, path):
+        pytest.skip(f"a folder cannot be mounted here: {refused}")
+    try:
+        assert not mount("-o", "remount,bind,ro", path)
+        yield
     finally:
         subprocess.run(["umount", "--lazy", path], check=True)
 

@@ -122,13 +122,17 @@ def _owner(folder: str) -> Identity | None:
 
 def _short(folder: Path) -> str:
     """A link to `folder`; its own name where nobody can link it, or the link is somebody else's."""
-    link = Path(f"{SHORT}{folder.name}")
+    link = _link(folder)
     with suppress(OSError):
         if not link.is_symlink():
             link.symlink_to(folder)
         if link.readlink() == folder and link.lstat().st_uid == os.getuid():
             return str(link)
     return str(folder)
+
+
+def _link(folder: Path) -> Path:
+    return Path(f"{SHORT}{folder.name.removeprefix(NAME)}")
 
 
 def _remove_in_time(folder: Path) -> None:
@@ -144,4 +148,4 @@ def _remove_in_time(folder: Path) -> None:
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):
-        Path(f"{SHORT}{folder.name}").unlink(missing_ok=True)
+        _link(folder).unlink(missing_ok=True)

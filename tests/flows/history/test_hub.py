@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.repo import Repo
 
 from flows.cli.main import main
 from flows.history.hub import ask_hub, prepare_upload, push
@@ -129,6 +131,10 @@ def merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     card = tmp_path / "data" / "report" / "model_card.md"
     card.parent.mkdir()
     card.write_text("# Card\n")
+    (tmp_path / "dvc.yaml").write_text("stages:\n  merge: {cmd: merge, outs: [data/merged]}\n")
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    with Repo.init() as repo:
+        repo.commit("merge", force=True)
     return folder
 
 
@@ -150,6 +156,25 @@ def test_a_dry_run_sends_nothing(hub: Hub, merged: Path, capsys: pytest.CaptureF
     assert "README.md (from data/report/model_card.md)" in output
     assert "bytes to me/model" in output
     assert hub.requests == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+@pytest.mark.parametrize("content", [hashlib.sha256(b"base").digest() * 1000, b"cut off", None])
+def test_weights_of_another_model_are_neither_listed_nor_sent(
+    merged: Path, content: bytes | None, options: list[str], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("flows.history.hub.ask_hub", lambda *_, **__: pytest.fail("the hub was asked"))
+    weights = merged / "model.safetensors"
+    weights.unlink()
+    if content is not None:
+        weights.write_bytes(content)
+    assert main(["push", "me/model", *options]) == 1
+    output, errors = capsys.readouterr()
+    what = "is missing" if content is None else "has changed"
+    assert errors.startswith(f"temper push: data/merged is not what merge wrote: model.safetensors {what}, by the")
+    assert errors.count("\n") == 1
+    assert not output
 
 
 def test_a_token_that_may_not_write(hub: Hub, merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:

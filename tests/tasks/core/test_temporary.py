@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks.core.errors import MachineError
 from tasks.core.identity import current
 from tasks.core.paths import Paths
-from tasks.core.temporary import SHORT, inherited, remove_dead, temporary_files
+from tasks.core.temporary import NAME, SHORT, inherited, remove_dead, temporary_files, writable
+from tests.disk import read_only
 from tests.flows.project import ROOT
 
 PROGRAM = """
@@ -114,3 +116,30 @@ def test_the_block_leaves_all_as_it_was_also_within_another(project: Paths, tmp_
     assert (os.environ.get("TMPDIR"), tempfile.tempdir) == before
     with temporary_files(Paths(tmp_path / "no project")):
         assert (os.environ.get("TMPDIR"), tempfile.tempdir) == before
+
+
+def test_of_a_project_that_can_only_be_read_they_lie_elsewhere(
+    project: Paths, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path_factory.mktemp("place")
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    dead = place / f"{NAME}{current()._replace(pid=1, start=0)}"
+    dead.mkdir()
+    assert writable(project)
+    with read_only(project.root):
+        assert not writable(project)
+        with temporary_files(project, reads=True):
+            (own,) = place.iterdir()
+            assert own.name == f"{NAME}{current()}"
+            assert own.stat().st_mode & 0o077 == 0
+            assert Path(tempfile.gettempdir()).resolve() == own
+            assert inherited()
+            with temporary_files(project, reads=True):
+                assert list(place.iterdir()) == [own]
+        assert list(place.iterdir()) == []
+        sentence = (
+            rf"^{project.root}: you cannot write here \(the file system is read-only\); compare, history, .* work"
+        )
+        with pytest.raises(MachineError, match=sentence), temporary_files(project):
+            pytest.fail("nothing is begun")

@@ -157,3 +157,13 @@ def test_the_terminal(paths: Paths) -> None:
     assert "Ctrl-D" in told("/help")
     assert told("", "  ") == ""
     assert dialogue.take("/quit") is False
+
+
+def test_where_nothing_can_be_written_the_dialogue_goes_on(paths: Paths) -> None:
+    paths.collected.write_text("a file where the folder should be")
+    shown: list[str] = []
+    dialogue = Dialogue(service(tiny.tokenizer(), paths, merged=Scripted("docker", " ps")), show=shown.append)
+    assert dialogue.take("what runs?")
+    assert dialogue.take("/save good")
+    assert shown[-1].startswith("the answer cannot be saved: ")
+    assert dialogue.service.collector.answers == 0

@@ -1,5 +1,6 @@
 """A server of a run's models, asked with OpenAI's own client: the answers are those of the evaluation."""
 
+import os
 import shutil
 import signal
 import socket
@@ -269,14 +270,24 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(paths: Paths, tm
         model("merged", settings, Paths(tmp_path))
 
 
-def test_a_folder_without_its_weights_is_refused(paths: Paths, tmp_path: Path) -> None:
+def test_missing_weights_are_named_with_what_restores_them_before_libraries_load(paths: Paths, tmp_path: Path) -> None:
     other = copied(paths, tmp_path)
-    settings = Settings()
-    assert model("merged", settings, other)
-    for file in other.merged.glob("*.safetensors"):
-        file.unlink()
-    with pytest.raises(InputError, match=r"merged/model.safetensors: this file with weights is missing; run `dvc checkout --force .*`, or `temper run`"):
-        model("merged", settings, other)
+    assert model("merged", Settings(), other)
+    (other.merged / "model.safetensors").unlink()
+    program = (
+        "import sys; from tasks.serve.models import Paths, Settings, model\n"
+        "try: model('merged', Settings(), Paths())\n"
+        "except Exception as error: print(error)\n"
+        "print({'torch', 'transformers'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=other.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == (
+        "data/merged/model.safetensors: this file with weights is missing; run `dvc checkout --force data/merged`, or "
+        "`temper run`.\nset()\n"
+    ), done.stderr
 
 
 def test_open_to_others_with_a_warning(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
