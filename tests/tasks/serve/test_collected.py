@@ -111,8 +111,8 @@ def test_lines_from_a_pipe_are_read_without_a_prompt(
 
 
 def test_the_terminal_marks_an_answer_that_the_context_cuts(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
-    engines: dict[str, Any] = {"merged": Scripted("docker ps"), "base": Scripted("once upon a", finish="length")}
-    dialogue = Dialogue(service(tiny.tokenizer(), paths, **engines))
+    engines = {"merged": Scripted("docker ps"), "base": Scripted("once upon a", finish="length")}
+    dialogue = Dialogue(service(tiny.tokenizer(), paths, "", **engines))
     dialogue.take("what runs?")
     assert capsys.readouterr() == (
         "merged> docker ps\nbase> once upon a\n",
