@@ -62,6 +62,7 @@ NAMES = [
     Private(PREFECT, "prefect.server.api.server", "create_app"),
     Private(PREFECT, "prefect.cli", "app"),
     Private(PREFECT, "prefect.cli._server_utils", "uvicorn"),
+    Private(PREFECT, "prefect.workers.process", "load_flow_from_flow_run"),
     Private(PREFECT, "prefect.events.clients", "get_events_client"),
     Private(PREFECT, "prefect.events.worker", "EventsWorker.drain"),
     Private("tests/conftest.py", "prefect.context", "_temporary_global_settings_context"),

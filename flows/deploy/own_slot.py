@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from prefect.states import Cancelled, Pending
 
 from flows.deploy.worker import deployment_fault
 from flows.system.guardian import guarded
+from flows.worktree.zombies import reserve_flow_run, reserving
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
 from tasks.core.settings import read
@@ -49,6 +50,7 @@ class OwnSlot:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._settle: Callable[[], None] = lambda: None
+        self._held = ExitStack()
 
     def take(self, client: SyncPrefectClient, queued: Sequence[UUID]) -> FlowRun | None:
         """Carry out the first of these runs that nobody has begun, where this slot is free; return it.
@@ -61,14 +63,21 @@ class OwnSlot:
         for flow_run_id in queued:
             flow_run = client.read_flow_run(flow_run_id)
             if _due(flow_run) and _reserved(client, flow_run):
+                reserve_flow_run(flow_run)
                 self._process, self._settle = _started(flow_run), partial(_settle, client, flow_run_id)
+                reserve_flow_run(flow_run, self._process.pid)
                 return flow_run
         return None
 
     def __enter__(self) -> "OwnSlot":
+        self._held.enter_context(reserving())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        with self._held:
+            self._end(kind)
+
+    def _end(self, kind: type[BaseException] | None) -> None:
         if self._process is None:
             return
         try:

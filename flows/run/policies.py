@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from flows.server.retry import retry
 from tasks.core.errors import MachineError
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings, load
 from tasks.stages import entries
@@ -133,13 +134,22 @@ class Operation(Settings):
                         if not _taken(error):
                             raise
                         if not reported:
-                            tell(f"{stage} waits for {slots} of {self.limits[name].slots} slots of {limit}")
+                            tell(_waiting(stage, name, slots, most, limit))
                         reported = True
                         time.sleep(PAUSE)
             yield
 
     def _name(self, limit: str) -> str:
         return f"temper-{limit}-{socket.gethostname()}" if self.limits[limit].each == "host" else f"temper-{limit}"
+
+
+def _waiting(stage: str, name: str, slots: int, most: int, limit: str) -> str:
+    """What a run says when others have the slots of a limit."""
+    why = ": stages that compute on a graphics card, or on the processor where there is none, share its slots"
+    return (
+        f"{stage} waits for its turn at the limit '{name}'{why if name == GPU else ''}. It takes {slots} of "
+        f"{counted(most, 'slots')}; {PATHS.policies} sets how many there are, and Prefect calls it {limit}."
+    )
 
 
 def _declared(stage: str, limits: Mapping[str, Limit], queues: Sequence[str]) -> StagePolicy:

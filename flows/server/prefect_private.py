@@ -67,6 +67,21 @@ def command_line() -> None:
     app()
 
 
+def without_hooks() -> None:
+    """Have the worker in this process not load the flow of a run that was cancelled, or crashed, to look for its hooks.
+
+    temper's flows have none. Loading one imports the project's code into the worker, and its steps are logged again, as
+    if the run began anew.
+    """
+    from prefect import Flow
+    from prefect.workers import process
+
+    async def hookless(flow_run: Any) -> "Flow[[], None]":
+        return Flow(lambda: None, name="hookless")
+
+    vars(process)["load_flow_from_flow_run"] = hookless
+
+
 def emit(event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
     """Emit an event; return when the server has it."""
     from prefect.events.clients import get_events_client  # noqa: F401

@@ -2,7 +2,8 @@
 
 A worker tells the server when a run's process ends, unless it died with it or the server was away; of a run in a
 terminal nobody does. So each process notes which flow run it carries out, and who it is, and holds a lock as long as
-it lives; an entry that nobody holds is looked into by the next command, and removed.
+it lives; an entry that nobody holds is looked into by the next command, and removed. A process takes seconds to come so
+far, so who reserves a queued run for it notes that first.
 """
 
 import atexit
@@ -10,7 +11,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from flows.server.retry import retry
 from flows.system.file_lock import file_lock, patience
 from flows.worktree.worktree import home, recover
 from tasks.core.files import write_json
-from tasks.core.identity import Identity, current
+from tasks.core.identity import Identity, current, started
 from tasks.core.paths import Paths
 from tasks.core.temporary import KEPT
 
@@ -67,6 +68,33 @@ def claim_flow_run() -> None:
     write_json(entry, {"host": socket.gethostname(), "process": str(current()), "count": retry(_count)})
 
 
+@contextmanager
+def reserving() -> Iterator[None]:
+    """A process that calls `reserve_flow_run` does so in this block, and holds a lock in it.
+
+    It shows other containers on this machine, where process numbers say nothing, that what it reserved has a process.
+    """
+    with file_lock(_reserver(str(current()))):
+        yield
+
+
+def reserve_flow_run(run: FlowRun, pid: int | None = None) -> None:
+    """Note that this process has reserved a run, as the server queued it, and `pid` is to carry it out.
+
+    Without `pid` there is no such process yet. It replaces the entry by `claim_flow_run`.
+    """
+    if run.state is None or not run.state.is_scheduled():
+        return
+    mine = current()
+    process = mine if pid is None else Identity(pid, started(pid) or 0, *mine[2:])
+    entry = {"process": str(process), "reserver": str(mine), "queued": str(run.state.id)}
+    write_json(Paths(home()).flow_runs / f"{run.id}.json", entry)
+
+
+def _reserver(process: str) -> Path:
+    return Paths(home()).flow_runs / f"reserver-{process}.lock"
+
+
 def _count() -> int:
     with get_client(sync_client=True) as client:
         return client.read_flow_run(UUID(flow_run.id)).run_count
@@ -78,12 +106,15 @@ def reap(tell: Callable[[str], None]) -> None:
     A run that the server does not know was another server's: its entry is kept for `KEPT`.
     """
     recover(tell)
-    for entry in Paths(home()).flow_runs.glob("*.json"):
+    folder = Paths(home()).flow_runs
+    for entry in folder.glob("*.json"):
         with file_lock(entry.with_suffix(".lock")) as free:
             if free and entry.exists() and _died(about := json.loads(entry.read_text())):
-                known = retry(partial(_close, entry, about["count"], tell))
+                known = retry(partial(_close, entry, about, tell))
                 if known or time.time() - entry.stat().st_mtime > KEPT:
                     entry.unlink()
+    for lock in folder.glob("reserver-*.lock"):
+        _held_by_nobody(lock)
 
 
 def _died(about: dict[str, Any]) -> bool:
@@ -91,23 +122,38 @@ def _died(about: dict[str, Any]) -> bool:
     process = Identity.parse(about.get("process", ""))
     if process is None:  # an older version wrote it
         return bool(about["host"] == socket.gethostname())
-    return process.dead() or (process.same_kernel() and process.namespace != current().namespace)
+    elsewhere = process.same_kernel() and process.namespace != current().namespace
+    return process.dead() or (elsewhere and ("queued" not in about or _held_by_nobody(_reserver(about["reserver"]))))
 
 
-def _close(entry: Path, count: int, tell: Callable[[str], None]) -> bool:
+def _held_by_nobody(lock: Path) -> bool:
+    """Whether the process that held it has died; the file is removed then."""
+    with file_lock(lock) as free:
+        return free
+
+
+def _close(entry: Path, about: dict[str, Any], tell: Callable[[str], None]) -> bool:
     """Tell the server that a run has ended, with all that its process carried out; False where it knows no such run."""
     with get_client(sync_client=True) as client:
         try:
             run = client.read_flow_run(UUID(entry.stem))
         except ObjectNotFound:
             return False
-        if run.run_count != count or run.state is None:
+        if run.state is None or not _same_start(client, run, about):
             return True  # it was started again, elsewhere
-        if run.state.is_running() or run.state.is_cancelling():
+        if run.state.is_running() or run.state.is_cancelling() or (run.state.is_pending() and "queued" in about):
             end: State[None] = Cancelled(message=MESSAGE) if run.state.is_cancelling() else Crashed(message=MESSAGE)
             _end(client, run, end)
             tell(f"the run {run.name} is {end.name}: its process had died")
         return True
+
+
+def _same_start(client: SyncPrefectClient, run: FlowRun, about: dict[str, Any]) -> bool:
+    """Whether the run is at the start of it that an entry is about: as often begun, or not queued again since."""
+    if "queued" not in about:
+        return bool(run.run_count == about["count"])
+    queued = [state for state in client.read_flow_run_states(run.id) if state.is_scheduled()]
+    return bool(queued) and str(max(queued, key=lambda state: state.timestamp).id) == about["queued"]
 
 
 def _end(client: SyncPrefectClient, run: FlowRun, end: "State[None]") -> None:

@@ -1,18 +1,27 @@
 """What a worker carries out of what the server says: the flows of infra/prefect.yaml, and no command of anybody's."""
 
 import asyncio
+import importlib
+import os
 import signal
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Cancelling, Completed, Failed, Running
+from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
-from flows.deploy.worker import COMMAND, Job, deployment_fault, template
+from flows.deploy.worker import COMMAND, Job, Worker, deployment_fault, ending, template
 from tasks.core.errors import MachineError
-from tests.flows.project import ROOT
+from tasks.core.paths import PATHS
+from tasks.core.settings import read
+from tests.flows.project import ROOT, until
 from tests.flows.site import Site
 
 
@@ -116,6 +125,69 @@ def test_a_worker_that_was_started_to_ignore_ctrl_c_ends_by_one_sigterm(site: Si
     assert worker.wait(300) in {0, 128 + signal.SIGTERM, -signal.SIGTERM}
 
 
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (Failed(message="git has no revision 'nosuch' here."), "failed: git has no revision 'nosuch' here."),
+        (Completed(message="experiment x: 9 ran\nDecision: y"), "completed: experiment x: 9 ran; Decision: y"),
+        (Cancelled(), "cancelled"),
+        (Running(), "its process has ended; to the server it is Running"),
+        (None, "its process has ended; the Prefect server does not answer"),
+    ],
+)
+def test_the_line_of_an_end_has_state_and_reason(state: State[Any] | None, line: str) -> None:
+    assert ending(state) == line
+
+
+def test_prefect_takes_our_worker_for_its_own() -> None:
+    assert BaseWorker.get_worker_class_from_type("process") is Worker
+
+
+def test_no_flow_has_hooks_that_a_worker_would_run() -> None:
+    for one in read(ROOT / PATHS.deployments, "safe")["deployments"]:
+        module, _, name = one["entrypoint"].rpartition(".")
+        flow = getattr(importlib.import_module(module), name)
+        assert not flow.on_cancellation_hooks
+        assert not flow.on_crashed_hooks
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_a_worker_says_what_it_begins_and_how_it_ended(site: Site, held: Callable[[str], Path]) -> None:
+    failed = site.toy.command("start", "--revision", "nosuch").split("Queued as ")[1].split()[0]
+    assert site.ended(failed) == "Failed"
+    held("train")
+    cancelled = site.start("train.learning_rate=7.5e-4")
+    site.toy.held("train")
+    site.client.set_flow_run_state(site.run(cancelled).id, Cancelling())
+    assert site.ended(cancelled) == "Cancelled"
+    log = site.toy.path.parent / "worker.log"
+    until(lambda: f"\n{cancelled}: cancelled" in log.read_text())
+    lines = log.read_text().splitlines()
+    assert f"{failed}: started" in lines
+    assert any(line.startswith(f"{failed}: failed: git has no revision 'nosuch'") for line in lines)
+    assert f"{cancelled}: started" in lines
+    # the worker does not load its flow again
+    assert site.logs(site.run(cancelled).id).count("deployment pull step(s)") == 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_a_run_that_ctrl_c_caught_before_it_began_ends_crashed(site: Site) -> None:
+    """Ctrl-C goes to the worker and to what it started; who had died is named by the next worker."""
+    site.dismiss()
+    site.worker = site.hire(under=("setsid",))
+    log = site.toy.path.parent / "worker.log"
+    name = site.queue("train.learning_rate=7.6e-4")
+    until(lambda: f"{name}: started" in log.read_text())
+    until(lambda: site.run(name).infrastructure_pid)
+    os.killpg(site.worker.pid, signal.SIGINT)
+    site.worker.wait(300)
+    until(lambda: not site.processes(name))
+    site.worker = site.hire()
+    assert site.ended(name) == "Crashed"
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_a_run_with_a_command_of_its_own_crashes_before_it_is_run(site: Site) -> None:
@@ -131,5 +203,7 @@ def test_a_run_with_a_command_of_its_own_crashes_before_it_is_run(site: Site) ->
     assert site.ended(run.name) == "Crashed"
     assert "its job variables name a command" in str(site.run(run.name).state)
     assert not trace.exists()
+    log = site.toy.path.parent / "worker.log"
+    until(lambda: f"\n{run.name}: crashed: its job variables name a command" in log.read_text())
     site.toy.command("deploy")
     assert site.client.read_work_pool("temper").base_job_template == template()

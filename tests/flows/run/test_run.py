@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,30 @@ def test_a_slot_that_is_granted_late_is_not_lost(api: str, monkeypatch: pytest.M
     with get_client(sync_client=True) as client:
         assert client.read_global_concurrency_limit_by_name("temper-late").active_slots == 0
     assert waits == []
+
+
+@pytest.mark.usefixtures("api")
+def test_who_waits_for_a_slot_says_what_the_limit_is_for() -> None:
+    from flows.run.policies import Operation
+
+    def give_up() -> None:
+        if lines:
+            raise TimeoutError
+
+    how = Operation.model_validate({"limits": {"gpu": {"slots": 1, "each": "host"}}})
+    lines: list[str] = []
+    with (
+        how.slots("train", lambda: None, lines.append),
+        pytest.raises(TimeoutError),
+        how.slots("merge", give_up, lines.append),
+    ):
+        pass
+    (line,) = lines
+    assert line.startswith(
+        "merge waits for its turn at the limit 'gpu': stages that compute on a graphics card, or on the processor "
+        "where there is none, share its slots. It takes 1 of 1 slot; infra/stages.yaml sets how many there are"
+    )
+    assert line.endswith(f"and Prefect calls it temper-gpu-{socket.gethostname()}.")
 
 
 def test_a_server_that_does_not_start_is_a_sentence(toy: Toy) -> None:
