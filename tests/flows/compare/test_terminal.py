@@ -44,6 +44,7 @@ def test_the_history_says_what_replaced_what_when_by_whom_and_why() -> None:
 def test_the_history_lists_each_rule_once() -> None:
     says = {base: f"merged against {base}: +0.6 in F1; wanted: more than 0" for base in ("base", "base_system")}
     rules = {f"gain over {base}": {"passed": True, "limit": 0.0, "says": text} for base, text in says.items()}
+    gains = [{"passed": True, "says": "merged against base and base_system: +0.6 in F1; wanted: more than 0"}]
     rules["gates"] = {"passed": False, "limit": 0, "says": "failed earlier: train"}
     rules["judged"] = {"passed": None, "limit": None, "says": "not checked"}
     reason = "merged against base and base_system: +0.6 in F1; failed earlier: train"
@@ -52,7 +53,7 @@ def test_the_history_lists_each_rule_once() -> None:
         "production", 1, "b" * 40, "v1", False, "", "2026-02-03T04", scores, f"against the rules: {reason}"
     )
     again = replace(first, number=3, why=f"going back: against the rules: {reason}", current=True)
-    lines = list(history_lines([again, first], {}, {"b" * 40: {"rules": rules, "reason": reason}}))
+    lines = list(history_lines([again, first], {}, {"b" * 40: {"rules": rules, "gains": gains, "reason": reason}}))
     assert lines == [
         "2026-02-03 04 production v1 (now)",
         "  bbbbbbbbbb",
