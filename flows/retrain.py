@@ -14,9 +14,10 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
+from flows.compare.production import PRODUCTION, holder, same_model
 from flows.deployed import run_isolated
 from flows.finetune import RUNNER
-from flows.history.registry import keep_scores, promoted_commit, register_in_subprocess, same_model
+from flows.history.registry import keep_scores, register_in_subprocess
 from flows.params.form import UNCHANGED, Form
 from flows.results.decision import decision
 from flows.results.pages import address
@@ -31,7 +32,7 @@ class Promotion:
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
-        self.before = promoted_commit(stage)
+        self.before = promoted.commit if (promoted := holder(stage)) else ""
         """The commit of the model that has the stage so far; "" for none."""
         self.promote = False
         self.reason = "it has no decision; read the report, and promote it manually."
@@ -57,7 +58,7 @@ class Promotion:
 
 @flow(name="retrain", task_runner=RUNNER)
 def retrain(
-    settings: Form = UNCHANGED, revision: str = "HEAD", notify: list[str] | None = None, stage: str = "production"
+    settings: Form = UNCHANGED, revision: str = "HEAD", notify: list[str] | None = None, stage: str = PRODUCTION
 ) -> State[Any]:
     """Make every stage current in a checkout of this run's own; promote the model where the decision says so.
 

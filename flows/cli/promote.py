@@ -18,7 +18,9 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     promote.add_argument(
         "revision", nargs="?", default="HEAD", help="commit, branch, tag, version or experiment; default: HEAD"
     )
-    promote.add_argument("--stage", default="production", help="default: production")
+    promote.add_argument(
+        "--stage", default="production", help="default: production, which later runs are compared with"
+    )
     promote.add_argument("--version", metavar="vX.Y.Z", help="default: the next patch")
     promote.add_argument("--against-the-rules", action="store_true", help="register it even if the decision says no")
     promote.set_defaults(act=_promote)

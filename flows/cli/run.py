@@ -4,11 +4,12 @@ import argparse
 import gc
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from flows.system import signals
 from tasks.audit.arguments import whole
-from tasks.core.errors import SettingsError, TemperError
+from tasks.core.errors import MachineError, SettingsError, TemperError
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS
 
@@ -143,7 +144,7 @@ def _flow(options: argparse.Namespace, page: str) -> int:
 
     from flows.cli.progress import Output, Terminal, tables
     from flows.finetune import finetune
-    from flows.results.decision import decision, sentence
+    from flows.results.decision import sentence
     from flows.results.scores import legend, rows
     from flows.run.observer import observed_by
     from flows.server import connect
@@ -182,14 +183,26 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     console.print()
     if PATHS.page.exists():
         console.print(f"Report:  {PATHS.page}")
+    for line in after(page):
+        console.print(line)
+    return 0
+
+
+def after(page: str) -> list[str]:
+    """Whether the model is in production already, and what to do next, a line each; `page`: Prefect's, or ""."""
+    from flows.compare.production import already_in_production
+    from flows.results.decision import decision
+
     steps = [
         f"temper run --set {rate()}=1e-3   (only stages that depend on it run again)",
         f"open {page}" if page else "temper ui   (and in another terminal: temper run)",
     ]
-    if (decided := decision()) and decided["promote"]:
+    promoted = ""
+    with suppress(MachineError):  # no artifact of type model, or a commit that cannot be read: nothing to say of it
+        promoted = already_in_production()
+    if not promoted and (decided := decision()) and decided["promote"]:
         steps.insert(0, "temper promote   (registers the model of the last commit: commit this run first)")
-    console.print("Next:    " + "\n         ".join(steps))
-    return 0
+    return [*filter(None, [promoted]), f"Next:    {steps[0]}", *(f"         {step}" for step in steps[1:])]
 
 
 def rate() -> str:

@@ -8,12 +8,16 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flows.bridge import model
+from flows.bridge import LOCK, model, parse
+from flows.history.committed import HERE, file_at
 from flows.system.git import git
 
 FIELDS = (
     "%(refname:strip=2)%00%(objectname)%00%(*objectname)%00%(taggername)%00%(taggerdate:iso-strict)%00%(contents)%01"
 )
+PRODUCTION = "production"
+"""The stage whose model later runs are compared with."""
+
 GAIN = "; gain over base "
 """What stands in a tag between the score and the gain."""
 
@@ -43,6 +47,11 @@ class Promotion:
     current: bool = False
     """Whether it has the stage now."""
 
+    @property
+    def label(self) -> str:
+        """Its version; the start of its commit where it has none."""
+        return self.version or self.commit[:10]
+
     def as_json(self) -> dict[str, Any]:
         """As the page and programs have it."""
         return asdict(self)
@@ -65,6 +74,29 @@ def promotions() -> list[Promotion]:
             stage, number, revoked = match["stage"], int(match["number"]), bool(match["revoked"])
             assigned.append(Promotion(stage, number, commit, "", revoked, who, when, scores, " ".join(why.split())))
     return _in_turn(sorted(assigned, key=lambda one: one.number), versions)
+
+
+def holder(stage: str) -> Promotion | None:
+    """What gave the stage `stage` to the model that has it now; None where none has it."""
+    return next((one for one in promotions() if one.stage == stage and one.current), None)
+
+
+def same_model(one: str, other: str) -> bool:
+    """Whether two commits (or this folder, for `.`) have the same model, byte for byte, as their dvc.lock have it."""
+    _, path = model()
+    hashes = [
+        [stage.outs[path].md5 for stage in parse(file_at(commit, str(LOCK))).values() if path in stage.outs]
+        for commit in (one, other)
+    ]
+    return bool(hashes[0]) and hashes[0] == hashes[1]
+
+
+def already_in_production() -> str:
+    """A sentence where the model of this folder is the one in production; "" elsewhere."""
+    now = holder(PRODUCTION)
+    if not now or not same_model(now.commit, HERE):
+        return ""
+    return f"This model is already in {PRODUCTION}, as {now.label}: nothing is left to promote."
 
 
 def _in_turn(assigned: list[Promotion], versions: dict[str, str]) -> list[Promotion]:

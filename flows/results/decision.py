@@ -25,6 +25,7 @@ def sentence() -> str | None:
 
 def rule_lines(decided: Mapping[str, Any]) -> list[str]:
     """Every rule that has a limit, a line each, with a mark before what it says; gains that are the same are one line.
+    How the run compares with the promoted one is said without a limit too.
 
     A decision of an older version has a line for each of them.
     """
@@ -36,7 +37,9 @@ def rule_lines(decided: Mapping[str, Any]) -> list[str]:
         if rule["passed"] is None
         else f"{marks[rule['passed']]} {rule['says']}"
         for name, rule in sorted(judged.items(), key=lambda item: item[1]["passed"] is None)
-        if rule["passed"] is not None or rule["limit"] is not None
+        if rule["passed"] is not None
+        or rule["limit"] is not None
+        or (name == "best_loss" and rule["value"] is not None)
     ]
 
 
@@ -55,5 +58,15 @@ def allowed(decided: dict[str, Any] | None, revision: str, *, force: bool, here:
             f"{revision} has no decision ({PATHS.decided}); run `temper run` at this commit, and commit the result."
         )
     if not decided["promote"] and not force:
-        raise CheckFailed(f"{revision} cannot be promoted: {decided['reason']}")
+        raise CheckFailed("\n".join([f"{revision} cannot be promoted:", *_refusal(decided, revision, here=here)]))
     return decided
+
+
+def _refusal(decided: Mapping[str, Any], revision: str, *, here: bool) -> list[str]:
+    """The rules that fail and what was compared without a limit, a line each; where to read more; how to overrule."""
+    lines = [line for line in rule_lines(decided) if not line.startswith("✓")] if decided.get("rules") else []
+    more = str(PATHS.page) if here and PATHS.page.exists() else f"temper compare {revision}"
+    return [
+        *(f"  {line}" for line in lines or [decided["reason"]]),
+        f"Read more: {more}. `--against-the-rules` registers it nevertheless.",
+    ]

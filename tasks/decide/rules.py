@@ -198,13 +198,14 @@ def _worst(rule: str, limit: float | None, comparisons: list[Comparison], agains
     loss = round(-worst["difference"], 4)
     name = worst.get("candidate") or f"{worst['task']} ({worst['metric']})"
     whom = worst["against"] if against == "against" else "the base"
+    whom = "the promoted run" if whom == "best" else whom
     measured, interval = effect(worst), "(95 % interval of the difference {} to {})"
     what = f"{name} loses {shown(loss)} against {whom}" if loss > 0 else f"{name} does no worse than {whom}"
     if is_ratio(worst):
         what, interval = f"perplexity of {name} against {whom}: {measured.value}", "(95 % interval {} to {})"
     interval = interval.format(measured.low, measured.high)
     if limit is None:
-        return Verdict(rule, None, loss, None, f"not checked, since the limit is null: {what} {interval}")
+        return Verdict(rule, None, loss, None, f"{what} {interval}; decide.{rule} sets no limit")
     says = f"{what} {interval}; allowed: {amount(-limit if is_ratio(worst) else limit, worst)}"
     if loss > limit:
         return Verdict(rule, False, loss, limit, says if is_ratio(worst) else f"{says}, {shown(loss - limit)} too much")

@@ -150,9 +150,12 @@ def verdict(results: RunResults) -> str:
         if rule["passed"] is None and rule["limit"] is not None
     ]
     rest = [f"Not judged: {'; '.join(unjudged)}."] if unjudged else []
+    best = results.decision["rules"].get("best_loss", {})
+    if best.get("value") is not None and best["limit"] is None:
+        rest.append(f"{best['says'][0].upper()}{best['says'][1:]}.")
     if not results.decision["promote"]:
         return " ".join([f"{promotion(results.decision).capitalize()}: {results.decision['reason']}", *rest])
-    holds = "Every rule that could be judged holds" if rest else "Every rule holds"
+    holds = "Every rule that could be judged holds" if unjudged else "Every rule holds"
     return " ".join([f"{holds}: the model is worth shipping.", *rest])
 
 

@@ -64,18 +64,23 @@ def judged(new: Toy) -> Toy:
 
 
 def test_the_decision_is_followed_and_later_runs_are_compared_with_what_is_promoted(judged: Toy) -> None:
-    from flows.history.registry import promoted_commit
+    from flows.compare.production import holder
+
+    def promoted() -> str:
+        now = holder("production")
+        assert now
+        return now.commit
 
     output = retrained(settings={"train": {"learning_rate": 1e-4}})
     assert "is promoted: 0.0001 is alone." in output
     assert "model v0.0.1 is commit" in output
-    first = promoted_commit("production")
+    first = promoted()
     assert "learning_rate: 0.0001" in judged.call("git", "show", f"{first}:params.yaml")
     assert "byte for byte the model that is already promoted" in retrained(settings={"train": {"learning_rate": 1e-4}})
     assert "is not promoted: 0.002 is compared." in retrained(settings={"train": {"learning_rate": 2e-3}})
-    assert promoted_commit("production") == first
+    assert promoted() == first
     assert "is promoted: 0.0002 is compared." in retrained(settings={"train": {"learning_rate": 2e-4}})
-    assert "learning_rate: 0.0002" in judged.call("git", "show", f"{promoted_commit('production')}:params.yaml")
+    assert "learning_rate: 0.0002" in judged.call("git", "show", f"{promoted()}:params.yaml")
     assert not judged.call("git", "status", "--porcelain")
 
 

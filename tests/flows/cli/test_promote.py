@@ -173,7 +173,9 @@ def test_a_run_that_its_rules_refuse_is_not_promoted(runs: tuple[str, str]) -> N
     from flows.history.registry import register
     from flows.results.decision import allowed
 
-    with pytest.raises(CheckFailed, match="cannot be promoted: merged has 8"):
+    with pytest.raises(
+        CheckFailed, match=r"^HEAD cannot be promoted:\n  merged has 8\.\nRead more: temper compare HEAD"
+    ):
         register("HEAD", "production")
     assert call("git", "tag") == ""
     code, output = temper("history")
@@ -195,11 +197,37 @@ def test_a_run_that_its_rules_refuse_is_not_promoted(runs: tuple[str, str]) -> N
     decided.write_bytes(committed)
 
 
+def test_a_refusal_lists_what_fails_and_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from flows.results.decision import allowed
+
+    monkeypatch.chdir(tmp_path)
+    best = "merged loses 0.4 against the promoted run; decide.best_loss sets no limit"
+    rules = {
+        "gain over base": {"passed": False, "value": 0.0, "limit": 0.0, "says": "merged against base: +0"},
+        "quantised_loss": {"passed": True, "value": 0.0, "limit": 0.05, "says": "nf4 does no worse than merged"},
+        "best_loss": {"passed": None, "value": 0.4, "limit": None, "says": best},
+        "judged": {"passed": None, "value": 0.4, "limit": None, "says": "not checked"},
+    }
+    gains = [{"passed": False, "says": "merged against base: +0"}]
+    decided = {"promote": False, "reason": "merged against base: +0.", "gains": gains, "rules": rules}
+    refused = ["HEAD cannot be promoted:", "  ✗ merged against base: +0", f"  - best loss: {best}"]
+    over = "`--against-the-rules` registers it nevertheless."
+    write_text(Path("data/report/report.html"), "")
+    for here, more in ((True, "data/report/report.html"), (False, "temper compare HEAD")):
+        with pytest.raises(CheckFailed) as error:
+            allowed(decided, "HEAD", force=False, here=here)
+        assert str(error.value).splitlines() == [*refused, f"Read more: {more}. {over}"]
+
+
 def test_a_run_is_registered_with_version_stage_and_numbers(runs: tuple[str, str]) -> None:
     from flows.history.registry import register
 
     assert "model v0.0.1 is commit" in register(runs[0], "staging")[0]
     assert register(runs[0], "production")[0].startswith("model v0.0.1"), "a version of its own once only"
+    with pytest.raises(InputError, match=r"--version v0\.0\.1: another commit has this version"):
+        register(runs[1], "production", "v0.0.1", force=True)
+    with pytest.raises(InputError, match=r"--version abc: a version is vX\.Y\.Z"):
+        register(runs[0], "staging", "abc")
     tags = call("git", "tag").split()
     assert [tag for tag in tags if "@" in tag] == ["model@v0.0.1"]
     message = call("git", "tag", "--list", "--format=%(contents)", "model@v0.0.1")
@@ -222,6 +250,9 @@ def test_against_the_rules_says_so_and_keeps_the_scores(runs: tuple[str, str]) -
     code, output = temper("promote", "--against-the-rules", "--version", "v1.0.0")
     assert code == 0, output
     assert "model v1.0.0" in output and "commit data/best and dvc.lock together" in output
+    assert "in place of v0.0.1." in output and "in place of those" not in output, "nothing was in data/best"
+    scores = [f"merged: exact match {value} (0 to 1, 20 rows)" for value in (0.6, 0.4)]
+    assert f"v0.0.1: {scores[0]}. v1.0.0: {scores[1]}." in output.splitlines()
     assert "against the rules: merged has 8." in call("git", "tag", "--list", "--format=%(contents)", "model@v1.0.0")
     kept = pq.read_table("data/best/scores.parquet").to_pydict()
     assert sum(kept["exact_match"]) == 8 and len(kept["id"]) == ROWS
@@ -234,13 +265,17 @@ def test_an_earlier_version_is_in_production_again(runs: tuple[str, str]) -> Non
 
     code, output = temper("promote", "v0.0.1")
     assert code == 0 and "in the stage production again, in place of v1.0.0" in output
-    assert "with its scores, which are now in data/best" in output, "out of DVC's cache: other rows are checked out"
+    kept = "with its scores, which are now in data/best, in place of those that were there."
+    assert kept in output, "out of DVC's cache: other rows are checked out"
     assert sum(pq.read_table("data/best/scores.parquet").to_pydict()["exact_match"]) == 12
     (shown,) = json.loads(call("gto", "show", "model#production", "--json"))
     assert (shown["version"], shown["commit_hexsha"]) == ("v0.0.1", runs[0])
     newest, before, *_ = promotions()
     assert (newest.version, newest.replaced, newest.current) == ("v0.0.1", runs[1], True)
     assert newest.why == "going back: merged has 12." and not before.current
+    code, output = temper("promote", "--stage", "canary", "--against-the-rules")
+    assert code == 0 and "v1.0.0 is commit" in output and "data/best is as it was" in output
+    assert sum(pq.read_table("data/best/scores.parquet").to_pydict()["exact_match"]) == 12, "those of production"
 
 
 def test_going_back_says_where_the_scores_cannot_be_had_and_needs_no_second_overruling(runs: tuple[str, str]) -> None:
@@ -249,7 +284,7 @@ def test_going_back_says_where_the_scores_cannot_be_had_and_needs_no_second_over
     call("git", "checkout", "--quiet", "--detach", runs[0])
     shutil.move(".dvc/cache", "cache-away")
     try:
-        done, lines = register("v1.0.0", "production")
+        done, _, lines = register("v1.0.0", "production")
     finally:
         shutil.rmtree(".dvc/cache", ignore_errors=True)
         shutil.move("cache-away", ".dvc/cache")
@@ -276,3 +311,28 @@ def test_the_model_that_is_in_production_is_not_registered_again(runs: tuple[str
     with pytest.raises(InputError, match=r"is v0.0.1 already, and has no other version"):
         register(runs[0], "production", "v2.0.0")
     assert call("git", "tag") == before
+    with pytest.raises(InputError, match=r"HEAD has the model of v1.0.0, which needs no other version"):
+        register("HEAD", "shadow", "v2.0.0", force=True)
+    done = register("HEAD", "shadow", force=True)[0]
+    assert done.startswith("model v1.0.0 has the weights of HEAD, and is in the stage shadow.")
+    added = set(call("git", "tag").split()) - set(before.split())
+    assert [tag.split("#")[:2] for tag in added] == [["model", "shadow"]], "no version"
+
+
+def test_a_run_whose_model_is_in_production_does_not_propose_to_promote_it(
+    runs: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.cli import run
+
+    monkeypatch.setattr(run, "rate", lambda: "train.learning_rate")
+    already = "This model is already in production, as v1.0.0: nothing is left to promote."
+    assert run.after("")[0] == already and not any("temper promote" in line for line in run.after(""))
+    lock = Path("dvc.lock")
+    committed = lock.read_bytes()
+    lock.write_bytes(subprocess.run(["git", "show", f"{runs[0]}:dvc.lock"], capture_output=True, check=True).stdout)
+    decided = Path("data/decision/decision.json")
+    refused = decided.read_bytes()
+    decided.write_bytes(json.dumps({**json.loads(refused), "promote": True}).encode())
+    assert run.after("")[0].startswith("Next:    temper promote"), "the weights of another version"
+    lock.write_bytes(committed)
+    decided.write_bytes(refused)

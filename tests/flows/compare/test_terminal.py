@@ -44,6 +44,7 @@ def test_the_history_says_what_replaced_what_when_by_whom_and_why() -> None:
 def test_the_history_lists_each_rule_once() -> None:
     says = {base: f"merged against {base}: +0.6 in F1; wanted: more than 0" for base in ("base", "base_system")}
     rules = {f"gain over {base}": {"passed": True, "limit": 0.0, "says": text} for base, text in says.items()}
+    gains = [{"passed": True, "says": "merged against base and base_system: +0.6 in F1; wanted: more than 0"}]
     rules["gates"] = {"passed": False, "limit": 0, "says": "failed earlier: train"}
     rules["judged"] = {"passed": None, "limit": None, "says": "not checked"}
     gains = [{"passed": True, "says": "merged against base and base_system: +0.6 in F1; wanted: more than 0"}]

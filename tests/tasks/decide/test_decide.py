@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from flows.results.decision import rule_lines
 from tasks.core.errors import InputError, SettingsError
 from tasks.core.files import write_json
 from tasks.core.paths import Paths
@@ -177,7 +178,13 @@ def test_the_run_promoted_last(run: Paths) -> None:
     run.best.mkdir()
     best = {"id": [f"row{number}" for number in range(ROWS)], "exact_match": [1.0] * 35 + [0.0] * 5}
     pq.write_table(pa.table(best), run.best / "scores.parquet")
-    assert failed(tiny.decided(run)) == [], "told, but no rule"
+    decision = tiny.decided(run)
+    assert failed(decision) == [], "told, but no rule"
+    says = decision["rules"]["best_loss"]["says"]
+    assert says.startswith("merged loses 0.125 against the promoted run (95 % interval of the difference -0.")
+    assert says.endswith("); decide.best_loss sets no limit")
+    assert f"- best loss: {says}" in rule_lines(decision), "the end of a run"
+    assert rule_lines(tiny.decided(run, best_loss=0.2))[1].startswith("✓ merged loses 0.125 against the promoted run (")
     assert tiny.read(run.decision / "comparisons.json")["best"]["difference"] == -0.125
     assert failed(tiny.decided(run, best_loss=0.1)) == ["best_loss"]
 

@@ -9,6 +9,7 @@ from flows.results.decision import sentence
 from tasks.core.errors import InputError
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
+from tasks.decide.best import save_scores
 from tasks.report.answers import diff_parts
 from tasks.report.gather import gather
 from tasks.report.render import display_name, verdict
@@ -84,6 +85,18 @@ def test_a_rule_that_could_not_be_judged_is_named_beside_the_verdict(
     tiny.decided(project, quantised_loss=0.2, forgetting=None)
     assert verdict(gather(project)) == "Every rule holds: the model is worth shipping."
     assert "forgetting" not in str(sentence())
+
+
+def test_the_verdict_says_how_the_run_compares_with_the_promoted_one_without_a_limit(project: Paths) -> None:
+    save_scores(project, project.evaluation("merged"))
+    tiny.decided(project, quantised_loss=0.2, forgetting=None)
+    text = verdict(gather(project))
+    assert text.startswith(
+        "Every rule holds: the model is worth shipping. Merged does no worse than the promoted run ("
+    )
+    assert text.endswith("; decide.best_loss sets no limit.")
+    tiny.decided(project, quantised_loss=0.2, forgetting=None, best_loss=0.1)
+    assert verdict(gather(project)) == "Every rule holds: the model is worth shipping."
 
 
 def test_a_model_that_was_tuned_whole_is_not_called_an_adapter(project: Paths) -> None:
