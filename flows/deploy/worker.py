@@ -24,7 +24,6 @@ from tasks.core.settings import read
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from anyio.abc import TaskStatus
     from prefect.client.schemas.objects import Flow, FlowRun, State, WorkPool
     from prefect.client.schemas.responses import DeploymentResponse
 
@@ -92,7 +91,7 @@ with warnings.catch_warnings():
             self,
             flow_run: "FlowRun",
             configuration: ProcessJobConfiguration,
-            task_status: "TaskStatus[int] | None" = None,
+            task_status: Any = None,
         ) -> ProcessWorkerResult:
             """Called by Prefect to carry out a run; returns when its process has ended."""
             print(f"{flow_run.name}: started", flush=True)
@@ -115,7 +114,7 @@ with warnings.catch_warnings():
 class _Begun:
     """Notes which process carries out a run, and passes its number on to Prefect."""
 
-    def __init__(self, flow_run: "FlowRun", status: "TaskStatus[int] | None") -> None:
+    def __init__(self, flow_run: "FlowRun", status: Any) -> None:
         self._flow_run = flow_run
         self._status = status
 
