@@ -30,7 +30,7 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     compare.add_argument("first", nargs="?", help="commit, branch, tag, version or experiment; . is this checkout")
     compare.add_argument("second", nargs="?", default=".", help="default: .")
-    compare.add_argument("--candidate", help="metric whose rows are compared; default: the one that decides")
+    compare.add_argument("--candidate", help="candidate whose rows are compared; default: the one that decides")
     compare.add_argument("--rows", type=int, default=10, metavar="N", help="differing rows to show; default: 10")
     compare.add_argument("--json", action="store_true", help="print all runs as JSON")
     compare.set_defaults(act=_compare, reads=True)
@@ -62,6 +62,8 @@ def _compare(options: argparse.Namespace) -> int:
         raise SettingsError("--json compares all runs; remove the names.")
     first, second = Snapshot(options.first), Snapshot(options.second)
     candidate = options.candidate or first.candidate
+    for run in (first, second) if options.candidate else ():
+        run.check_candidate(candidate)
     print(f"{first.name} -> {second.name}\n", *first.scores(second), "", sep="\n", flush=True)
     try:
         with first.predictions(candidate) as one, second.predictions(candidate) as two:

@@ -12,10 +12,11 @@ from flows.compare.runs import TRAINING
 from flows.compare.scores import is_whole
 from flows.history.committed import HERE, decision_at, file_at, object_at, settings_at
 from flows.params.diff import parameters
-from tasks.core.errors import MachineError
+from tasks.core.errors import MachineError, SettingsError
 from tasks.core.numbers import counted, metric_name, shown
 from tasks.core.paths import PATHS
 from tasks.decide.words import TRAINED, WHOLE, candidate_name, promotion
+from tasks.named.choices import hint
 from tasks.named.names import inside
 
 
@@ -43,6 +44,12 @@ class Snapshot:
     def candidate(self) -> str:
         """The candidate that decides."""
         return str(self.decision.get("candidate", "merged"))
+
+    def check_candidate(self, name: str) -> None:
+        """Raise `SettingsError` where this run did not evaluate the candidate `name`, as far as it is known."""
+        known = self._scores()
+        if known and name not in known and (name != TRAINED or WHOLE not in known):
+            raise SettingsError(f"--candidate: {self.name} did not evaluate '{name}'; {hint(name, known)}")
 
     def outs(self) -> dict[str, str]:
         """Hash of every output by its path."""

@@ -99,7 +99,9 @@ def build(service: Service) -> FastAPI:
     @app.get("/")
     async def page() -> HTMLResponse:
         contexts = {name: voice.engine.context(name) for name, voice in service.voices.items()}
-        known = {"models": [*service.voices], "contexts": contexts, "system": service.system}
+        known = {
+            "project": Path.cwd().name, "models": [*service.voices], "contexts": contexts, "system": service.system,
+        }  # fmt: skip
         facts = json.dumps(known).replace("<", "\\u003c")
         headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
         return HTMLResponse(PAGE.read_text(encoding="utf-8").replace('"FACTS"', facts, 1), headers=headers)

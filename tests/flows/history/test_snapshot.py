@@ -5,6 +5,7 @@ import json
 import pytest
 
 from flows.history.snapshot import Snapshot
+from tasks.core.errors import SettingsError
 from tests.flows.history.test_committed import DECISION, Commit, commit
 
 __all__ = ["commit"]
@@ -68,3 +69,14 @@ def test_scores_that_differ_come_first_and_those_of_the_deciding_candidate_befor
     ]  # fmt: skip
     assert first.scores(first) == ["scores", "  the same"]
     assert "  both: promotion allowed: better" in first.differences(second)
+
+
+def test_a_candidate_that_was_not_evaluated_is_named_with_the_nearest(commit: Commit) -> None:
+    score = {name: {"exact_match": {"value": 0.5}} for name in ("base", "merged")}
+    run = Snapshot(commit(lock=lock(), comparison=json.dumps({"candidates": score})))
+    run.check_candidate("merged")
+    with pytest.raises(
+        SettingsError, match=f"^--candidate: {run.name} did not evaluate 'mergd'; did you mean 'merged'"
+    ):
+        run.check_candidate("mergd")
+    Snapshot(commit(lock=lock())).check_candidate("merged")  # an older run, whose candidates are not known

@@ -14,6 +14,8 @@ from tests.tasks.serve.serving import Scripted, behind, project, served, service
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
 
+TOPS = "all => all.map(one => one.getBoundingClientRect().top)"
+
 IN_VIEW = """one => {
   const {top, bottom} = one.getBoundingClientRect();
   return 0 <= top && bottom <= document.getElementById("form").getBoundingClientRect().top;
@@ -42,6 +44,9 @@ def test_the_newest_question_is_in_view_and_faults_are_sentences(tmp_path: Path)
 
         with behind(talkers) as page:
             tab.goto(page)
+            assert tab.get_by_role("heading").inner_text() == f"Talk to the models of {Path.cwd().name}"
+            tops = tab.locator(".settings legend, .settings > label").evaluate_all(TOPS)
+            assert len(tops) == 3 and max(tops) - min(tops) < 2, "labels stand on one line"
             for height in (900, 600):
                 tab.set_viewport_size({"width": 1200, "height": height})
                 tab.get_by_role("button", name="New dialogue").click()
