@@ -83,11 +83,9 @@ def reserve_flow_run(run: FlowRun, pid: int | None = None) -> None:
 
     Without `pid` there is no such process yet. It replaces the entry by `claim_flow_run`.
     """
-    if run.state is None or not run.state.is_scheduled():
-        return
     mine = current()
     process = mine if pid is None else Identity(pid, started(pid) or 0, *mine[2:])
-    entry = {"process": str(process), "reserver": str(mine), "queued": str(run.state.id)}
+    entry = {"process": str(process), "reserver": str(mine), "queued": str(run.state_id)}  # to workers `state` is None
     write_json(Paths(home()).flow_runs / f"{run.id}.json", entry)
 
 

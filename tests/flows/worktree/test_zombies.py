@@ -3,9 +3,11 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Pending, Scheduled
 
@@ -32,8 +34,11 @@ def dead() -> int:
 
 def reserved(client: SyncPrefectClient, pid: int | None) -> FlowRun:
     """A queued run as a worker takes it: the server has it as pending, and `pid` is to carry it out."""
-    deployment = client.create_deployment(client.create_flow_from_name("finetune"), "reserved")
-    queued = client.read_flow_run(client.create_flow_run_from_deployment(deployment).id)
+    pool = client.create_work_pool(WorkPoolCreate(name=f"reserved-{uuid4()}", type="process")).name
+    deployment = client.create_deployment(client.create_flow_from_name("finetune"), pool, work_pool_name=pool)
+    client.create_flow_run_from_deployment(deployment)
+    (offer,) = client.get_scheduled_flow_runs_for_work_pool(pool)
+    queued = offer.flow_run
     client.set_flow_run_state(queued.id, Pending())
     reserve_flow_run(queued, pid)
     return queued
