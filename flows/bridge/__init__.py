@@ -7,7 +7,7 @@ command.
 """
 
 from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks, shared, stage_key
-from flows.bridge.experiments import experiments, find, model, names, save
+from flows.bridge.experiments import VERSION, experiments, find, model, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, track
 from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan
 from flows.bridge.parcel import pack, unpack
@@ -21,6 +21,7 @@ from flows.bridge.survey import StageStatus, check_tracked_params, chosen, missi
 __all__ = [
     "LOCK",
     "NEVER",
+    "VERSION",
     "How",
     "Item",
     "Outcome",

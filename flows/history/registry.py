@@ -1,10 +1,9 @@
 """Models registered by GTO: annotated git tags that `gto show` and DVC's own tools list. No service is needed."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-from flows.bridge import LOCK, find, model
+from flows.bridge import LOCK, VERSION, find, model
 from flows.compare.production import GAIN, PRODUCTION, Promotion, promotions, same_model
 from flows.history.committed import decision_at
 from flows.history.snapshot import Snapshot
@@ -33,7 +32,7 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     from gto import api
     from gto.exceptions import GTOException
 
-    if version and not re.match(r"v\d+\.\d+\.\d+", version):
+    if version and not VERSION.match(version):
         raise InputError(f"--version {version}: a version is vX.Y.Z, such as v1.2.3.")
     full = find(revision)
     name, _ = model()

@@ -48,7 +48,7 @@ class Snapshot:
     def check_candidate(self, name: str) -> None:
         """Raise `SettingsError` where this run did not evaluate the candidate `name`, as far as it is known."""
         known = self._scores()
-        if known and name not in known and (name != TRAINED or WHOLE not in known):
+        if known and candidate_name(name, whole=is_whole(self._comparison)) not in known:
             raise SettingsError(f"--candidate: {self.name} did not evaluate '{name}'; {hint(name, known)}")
 
     def outs(self) -> dict[str, str]:
