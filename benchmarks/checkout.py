@@ -19,6 +19,9 @@ HERE = Path(__file__).resolve().parent.parent
 SMALL = HERE / "tests/small.yaml"
 """An overlay on params.yaml that makes every stage quick; its scores mean nothing."""
 
+NOT_PASSED_ON = ("PREFECT_", "MAKE", "MFLAGS")
+"""Variables that a shell at its start does not have: settings of Prefect, and those of a `make` that started all this."""
+
 
 class Failed(RuntimeError):
     """A command of a benchmark failed; carries what it said last."""
@@ -32,7 +35,7 @@ class Checkout:
         self.root = root
         bin_folder = Path(sys.executable).parent
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(NOT_PASSED_ON)},
             **QUIET,
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
             "PREFECT_HOME": str(root.parent / f"{root.name}.prefect"),
