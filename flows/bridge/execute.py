@@ -14,6 +14,7 @@ from dvc.stage.cache import _get_cache_hash
 from dvc.stage.run import prepare_kwargs
 from dvc.stage.serialize import to_single_stage_lockfile
 
+from flows.bridge.lockfile import LOCK, record
 from flows.bridge.repo import claimed, forget_dead_claims, link_outputs, locked, opened
 from flows.bridge.status import StatusCache, hashes, only_missing, reasons
 from flows.bridge.storage import run_cache
@@ -185,7 +186,8 @@ def _record(stage: PipelineStage, before: dict[str, Any]) -> None:
         )
     _store(stage)
     run_cache.keep(stage)
-    stage.dump(update_pipeline=False)
+    if not record(Path(stage.repo.root_dir) / LOCK, stage.name, to_single_stage_lockfile(stage)):
+        stage.dump(update_pipeline=False)
 
 
 def _store(stage: PipelineStage) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-from dvc.utils.serialize import ParseError, dump_yaml, parse_yaml, parse_yaml_for_update
+from dvc.utils.serialize import ParseError, dump_yaml, dumps_yaml, parse_yaml, parse_yaml_for_update
 from voluptuous import Invalid
 
 from tasks.core.errors import MachineError
@@ -21,10 +21,13 @@ LOCK = Path("dvc.lock")
 LARGEST = 2**21
 """Characters of the longest one that is read: some hundred for each file that a stage names."""
 
+HEAD = "schema: '2.0'\nstages:\n"
+"""What stands before the first stage."""
+
 SCANNED_STAGE = re.compile(r"^  ([^\s:][^:\n]*):\n(?: {4}.*\n)+", re.MULTILINE)
 SCANNED_OUTS = re.compile(r"^    outs:\n((?:    - .*\n|      .*\n)+)", re.MULTILINE)
 SCANNED_OUT = re.compile(r"^    - path: (.+)\n(?:      hash: .*\n)?      md5: ([0-9a-f]{32}(?:\.dir)?)$", re.MULTILINE)
-"""Layout of a stage, of its outputs, and of one of them."""
+"""Layout of a stage, of its outputs, and of one of them, as DVC writes them."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +83,44 @@ def _items(entries: list[dict[str, Any]]) -> dict[str, Item]:
     }
 
 
+def record(path: Path, stage: str, entry: Mapping[str, Any]) -> bool:
+    """Write the entry of one stage into the file `path`, which is then, byte for byte, what DVC would write.
+
+    DVC reads all stages anew and writes all of them, in place, which takes most of a second; here the text of the
+    others stays, and no kill leaves half a file. False where the text has not the layout in which DVC writes it:
+    the file is then as it was.
+    """
+    text = path.read_text(encoding="utf-8") if path.exists() else HEAD
+    blocks, new = _blocks(text), dumps_yaml({"schema": "2.0", "stages": {stage: dict(entry)}})
+    added = _blocks(new)
+    if blocks is None or added is None or added.keys() != {stage}:
+        return False
+    with written(path) as aside:
+        aside.write_text(HEAD + "".join((blocks | added).values()), encoding="utf-8")
+    return True
+
+
+def _blocks(text: str) -> dict[str, str] | None:
+    """The text of each stage by its name; None where anything stands in the file that is neither head nor stage."""
+    blocks = {stage[1]: stage[0] for stage in SCANNED_STAGE.finditer(text)}
+    return blocks if text == HEAD + "".join(blocks.values()) else None
+
+
 def sort(path: Path, order: Mapping[str, int]) -> None:
     """Put the stages in the file `path` in this order, by name; those that `order` lacks come last."""
-    document = parse_yaml_for_update(path.read_text(), path)
-    names = sorted(document["stages"], key=lambda name: order.get(name, len(order)))
-    if names == list(document["stages"]):
+    text = path.read_text(encoding="utf-8")
+    blocks = _blocks(text)
+    document = None if blocks else parse_yaml_for_update(text, path)
+    stages = blocks or document["stages"]
+    names = sorted(stages, key=lambda name: order.get(name, len(order)))
+    if names == list(stages):
         return
-    for name in names:
-        document["stages"].move_to_end(name)
     with written(path) as aside:
+        if document is None:
+            aside.write_text(HEAD + "".join(stages[name] for name in names), encoding="utf-8")
+            return
+        for name in names:
+            stages.move_to_end(name)
         dump_yaml(aside, document)
 
 
