@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from dvc.utils.serialize import ParseError, dump_yaml, dumps_yaml, parse_yaml, p
 from voluptuous import Invalid
 
 from tasks.core.errors import MachineError
-from tasks.core.files import written
+from tasks.core.files import write_text, written
 from tasks.core.yaml_files import parse as bounded
 
 LOCK = Path("dvc.lock")
@@ -95,8 +95,7 @@ def record(path: Path, stage: str, entry: Mapping[str, Any]) -> bool:
     added = _blocks(new)
     if blocks is None or added is None or added.keys() != {stage}:
         return False
-    with written(path) as aside:
-        aside.write_text(HEAD + "".join((blocks | added).values()), encoding="utf-8")
+    write_text(path, HEAD + "".join((blocks | added).values()))
     return True
 
 
@@ -110,18 +109,25 @@ def sort(path: Path, order: Mapping[str, int]) -> None:
     """Put the stages in the file `path` in this order, by name; those that `order` lacks come last."""
     text = path.read_text(encoding="utf-8")
     blocks = _blocks(text)
-    document = None if blocks else parse_yaml_for_update(text, path)
-    stages = blocks or document["stages"]
-    names = sorted(stages, key=lambda name: order.get(name, len(order)))
-    if names == list(stages):
+    if blocks is None:
+        _sort_document(path, parse_yaml_for_update(text, path), order)
+    elif (names := _sorted(blocks, order)) != list(blocks):
+        write_text(path, HEAD + "".join(blocks[name] for name in names))
+
+
+def _sort_document(path: Path, document: Any, order: Mapping[str, int]) -> None:
+    """The same for a file in a layout of its own, whose comments stay."""
+    names = _sorted(document["stages"], order)
+    if names == list(document["stages"]):
         return
+    for name in names:
+        document["stages"].move_to_end(name)
     with written(path) as aside:
-        if document is None:
-            aside.write_text(HEAD + "".join(stages[name] for name in names), encoding="utf-8")
-            return
-        for name in names:
-            stages.move_to_end(name)
         dump_yaml(aside, document)
+
+
+def _sorted(stages: Iterable[str], order: Mapping[str, int]) -> list[str]:
+    return sorted(stages, key=lambda name: order.get(name, len(order)))
 
 
 def cut_off(path: Path, *, read: bool = False) -> bool:

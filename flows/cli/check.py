@@ -3,9 +3,14 @@
 import argparse
 import json
 import re
+import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from tasks.core.errors import SettingsError
+from tasks.core.paths import PATHS
 
 CARD = (
     "estimate memory for GPUs such as 24GB, 80GB x 8, or 80GB x 8 x 2 for two hosts with eight; without SIZE, for the "
@@ -24,6 +29,13 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     plan = commands.add_parser("plan", help="show what would run, and why")
     plan.set_defaults(act=_plan, reads=True)
     plan.add_argument("--json", action="store_true", help="for programs")
+    for command in (check, plan):
+        command.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help=f"try this; {PATHS.params} stays as it is"
+        )
+        command.add_argument(
+            "--recipe", type=Path, metavar="FILE", help="try the defaults, with this YAML file over them"
+        )
 
 
 def negatives_joined(words: list[str]) -> list[str]:
@@ -37,18 +49,45 @@ def negatives_joined(words: list[str]) -> list[str]:
     return joined
 
 
-def _check(options: argparse.Namespace) -> int:
+@contextmanager
+def _trying(options: argparse.Namespace) -> Iterator[list[str]]:
+    """Settings are as these options say within; the options of `temper run` that change params.yaml to that."""
+    from flows.cli.run import tell
+    from flows.params.config import tried
     from flows.plan import preflight
+    from flows.system.checkout_lock import checkout_lock
 
+    more = [f"--set={assignment}" for assignment in options.set]
+    if options.recipe:
+        more += ["--recipe", str(options.recipe)]
+    if not more:
+        yield []
+        return
+    preflight.project()
+    with checkout_lock(tell), tried(options.set, options.recipe) as lines:
+        for line in lines:
+            tell(f"{PATHS.params}: {line}   (tried only; the file stays as it is)")
+        yield more
+
+
+def _check(options: argparse.Namespace) -> int:
     if options.ram and options.card is None:
         raise SettingsError("--ram needs --card; add it, as in --card 80GB x 8 --ram 1TB.")
-    if options.card is not None:
-        return _card(" ".join(options.card), options.ram or "")
+    with _trying(options) as more:
+        if options.card is not None:
+            return _card(" ".join(options.card), options.ram or "")
+        return _faults(options.time, shlex.join(["temper", "run", *more]))
+
+
+def _faults(time: bool, command: str) -> int:
+    """`time`: whether to train a few steps; `command`: what to type where there are none."""
+    from flows.plan import preflight
+
     faults = preflight.faults()
     if not faults:
         from flows.plan.estimate import lines, probe_faults
 
-        faults = probe_faults() if options.time else []
+        faults = probe_faults() if time else []
         report, shortfalls = lines()
         faults += shortfalls
         for line in report:
@@ -58,7 +97,7 @@ def _check(options: argparse.Namespace) -> int:
     for note in preflight.notes():
         print(note)
     if not faults:
-        print("Everything is ready. Next: temper run")
+        print(f"Everything is ready. Next: {command}")
     return 1 if faults else 0
 
 
@@ -78,7 +117,8 @@ def _plan(options: argparse.Namespace) -> int:
     from flows.plan.plan import as_json, as_text, asked, plan
 
     preflight.project()
-    preflight.quick()
-    steps = asked(plan())
+    with _trying(options):
+        preflight.quick()
+        steps = asked(plan())
     print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
     return 0

@@ -27,10 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _carry_out(arguments: list[str]) -> int:
     options, more = _parser().parse_known_args(check.negatives_joined(arguments))
     if more and options.command not in ("audit", "look"):
-        remedy = f"see temper {options.command} --help"
-        if options.command in ("check", "plan") and more[0].startswith("--set"):
-            remedy = f"it reads {PATHS.params}: change that file, or let temper run --set change it and run"
-        _parser().error(f"{options.command} takes no argument {' '.join(more)}; {remedy}")
+        _parser().error(f"{options.command} takes no argument {' '.join(more)}; see temper {options.command} --help")
     options.more = more
     with signals.stopping():
         try:

@@ -1,11 +1,13 @@
 """What a project sets, beside what it leaves at its default; back to the defaults, and one change back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flows.params.comments import editable
 from flows.params.defaults import defaults, every_key, reset
 from flows.params.diff import parameters
-from flows.params.model import model, save
+from flows.params.model import change, model, save
 from tasks.core.errors import SettingsError
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS
@@ -40,6 +42,20 @@ def keep(text: str) -> None:
     """Keep what stood in params.yaml, for `undo`."""
     PATHS.params_before.parent.mkdir(parents=True, exist_ok=True)
     write_text(PATHS.params_before, text)
+
+
+@contextmanager
+def tried(assignments: list[str], recipe: Path | None = None, path: Path = PATHS.params) -> Iterator[list[str]]:
+    """Within, params.yaml is as `change` makes it (a line for each key); afterwards it is as it was, whatever happens.
+
+    Whoever calls it holds the checkout: a run that starts meanwhile would take these settings for those of the project.
+    """
+    before = path.read_text(encoding="utf-8")
+    try:
+        yield change(assignments, recipe, path=path)
+    finally:
+        if path.read_text(encoding="utf-8") != before:
+            write_text(path, before)
 
 
 def undo(path: Path = PATHS.params) -> list[str]:
