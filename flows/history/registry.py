@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from flows.bridge import LOCK, VERSION, find, model
-from flows.compare.production import GAIN, PRODUCTION, Promotion, promotions, same_model
+from flows.bridge import LOCK
+from flows.compare.production import GAIN, PRODUCTION, Promotion
 from flows.history.committed import decision_at
 from flows.history.snapshot import Snapshot
+from flows.history.versions import Standing, check_version, standing, versions_of
 from flows.results.decision import allowed
 from flows.system.git import commit, git
 from flows.system.process import ask
-from tasks.core.errors import InputError, MachineError
+from tasks.core.errors import MachineError
 from tasks.core.numbers import counted, metric_name, shown
 from tasks.core.paths import PATHS
 from tasks.statistics.effect import gained
@@ -29,60 +30,50 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
 
         register("HEAD", "production", "v1.0.0")
     """
-    from gto import api
-    from gto.exceptions import GTOException
-
-    if version and not VERSION.match(version):
-        raise InputError(f"--version {version}: a version is vX.Y.Z, such as v1.2.3.")
-    full = find(revision)
-    name, _ = model()
-    everything = promotions()
-    past = [one for one in everything if one.stage == stage]
-    holder = next((one for one in past if one.current), None)
-    known, here = _versions(name, full), full == commit("HEAD")
+    there = standing(revision, stage)
+    here = there.commit == commit("HEAD")
+    check_version(version, there, revision, stage)
     pending = _uncommitted() if here else []
-    if version and known and version not in known:
-        raise InputError(f"the commit {full[:10]} is {known[0]} already, and has no other version; remove --version.")
-    if holder and (holder.commit == full or (not known and same_model(holder.commit, full))):
-        if version and version != holder.label:
-            raise InputError(
-                f"{revision} has the model of {holder.label}, which is in {stage} already; remove --version."
-            )
-        return [f"This model is already in {stage}, as {name} {holder.label}; nothing was registered.", *pending]
-    twin = next((one for one in everything if not known and one.version and same_model(one.commit, full)), None)
-    if twin and version and version != twin.version:
-        raise InputError(f"{revision} has the model of {twin.version}, which needs no other version; remove --version.")
-    if version and not known and git("tag", "--list", f"{name}@{version}"):
-        raise InputError(f"--version {version}: another commit has this version; name one that is free.")
-    back = any(one.commit == full for one in past)
-    decision = allowed(decision_at(full) or None, revision, force=force or back, here=here)
-    message = _message(decision, "going back: " if back else "")
-    try:
-        if twin:
-            known = [twin.version]
-        elif not known:
-            api.register(".", name, full, version=version, message=message)
-            known = _versions(name, full)
-        newest = max(known, key=_order)
-        api.assign(".", name, stage, version=newest, message=message, force=True)  # also where it had the stage before
-    except (GTOException, ValueError) as error:
-        raise MachineError(f"GTO rejects this: {' '.join(str(error).split())}") from None
-    has = f"has the weights of {revision}" if twin else f"is commit {full[:12]}"
-    lines = [
-        f"{name} {newest} {has}, and {'is ' if twin else ''}in the stage {stage}{' again' if back else ''}"
-        f"{f', in place of {holder.label}' if holder else ''}. Share it: git push --tags",
-        *_scores_of_both(holder, newest, decision),
-        *pending,
-    ]
+    if there.holds and there.holder:
+        label = f"{there.name} {there.holder.label}"
+        return [f"This model is already in {stage}, as {label}; nothing was registered.", *pending]
+    decision = allowed(decision_at(there.commit) or None, revision, force=force or there.before, here=here)
+    newest = _tagged(there, stage, version, _message(decision, "going back: " if there.before else ""))
+    lines = [_registered(there, newest, stage, revision), *_scores_of_both(there.holder, newest, decision), *pending]
     if stage != PRODUCTION:
         return [*lines, f"Later runs are compared with the model in {PRODUCTION} alone: {PATHS.best} is as it was."]
     replaced = (PATHS.best / "scores.parquet").is_file()
     if here and not git("status", "--porcelain", "--", str(LOCK)):
         keep_scores(decision)
         return [*lines, _kept(replaced)]
-    if back:
-        lines.append(_bring_scores(full, newest, decision, replaced))
+    if there.before:
+        lines.append(_bring_scores(there.commit, newest, decision, replaced))
     return lines
+
+
+def _tagged(there: Standing, stage: str, version: str | None, message: str) -> str:
+    """Give the model a version, where neither it nor its weights have one, and that version the stage; the version."""
+    from gto import api
+    from gto.exceptions import GTOException
+
+    known = [there.twin.version] if there.twin else list(there.versions)
+    try:
+        if not known:
+            api.register(".", there.name, there.commit, version=version, message=message)
+            known = versions_of(there.name, there.commit)
+        newest = max(known, key=_order)
+        api.assign(".", there.name, stage, version=newest, message=message, force=True)  # also where it had it before
+    except (GTOException, ValueError) as error:
+        raise MachineError(f"GTO rejects this: {' '.join(str(error).split())}") from None
+    return newest
+
+
+def _registered(there: Standing, version: str, stage: str, revision: str) -> str:
+    """What the model is called now, which stage it has, and who had it before."""
+    has = f"has the weights of {revision}, and is" if there.twin else f"is commit {there.commit[:12]}, and"
+    again = " again" if there.before else ""
+    instead = f", in place of {there.holder.label}" if there.holder else ""
+    return f"{there.name} {version} {has} in the stage {stage}{again}{instead}. Share it: git push --tags"
 
 
 def _kept(replaced: bool) -> str:
@@ -104,19 +95,6 @@ def _scores_of_both(holder: Promotion | None, version: str, decision: dict[str, 
 def register_in_subprocess(revision: str, stage: str) -> list[str]:
     """`register` in a process of its own, for flows."""
     return ask("flows.cli.main", "promote", revision, "--stage", stage).checked()
-
-
-def _versions(name: str, full: str) -> list[str]:
-    """Versions that the commit has already."""
-    from gto import api
-    from gto.exceptions import ArtifactNotFound
-
-    try:
-        return [
-            str(one["version"]) for one in api.show(".", name, registered_only=True) if one["commit_hexsha"] == full
-        ]
-    except ArtifactNotFound:
-        return []
 
 
 def keep_scores(decision: dict[str, Any], evaluated: Path | None = None) -> None:
