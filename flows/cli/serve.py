@@ -44,6 +44,7 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def _serve(options: argparse.Namespace) -> int:
     from flows.plan import preflight
     from flows.plan.unpulled import check_candidates
+    from tasks.serve.listening import listen
 
     preflight.project()
     if options.check:
@@ -57,7 +58,9 @@ def _serve(options: argparse.Namespace) -> int:
         )
     names = options.names or ["merged"]
     check_candidates(names)
-    _tell_loading(names, options.host, options.port)
+    _check_loadable(names)
+    listen(options.host, options.port).close()
+    _tell_loading(names)
     words = ["--host", options.host, "--port", str(options.port), "--rows", str(options.rows)]
     anyway = ["--anyway"] if options.anyway else []
     return _become("serve", *options.names, *words, *anyway, *_option("system", options.system))
@@ -71,6 +74,7 @@ def _chat(options: argparse.Namespace) -> int:
     system = _option("system", options.system)
     names = options.names or ["merged", *(["base"] if options.page else [])]
     check_candidates(names)
+    _check_loadable(names)
     _tell_loading(names)
     if options.page:
         return _become("serve", *names, "--port", "0", *system)
@@ -91,18 +95,17 @@ def _option(name: str, value: str | None) -> list[str]:
     return [] if value is None else [f"--{name.replace('_', '-')}={value}"]
 
 
-def _tell_loading(names: list[str], host: str = "127.0.0.1", port: int = 0) -> None:
-    """Before seconds of silence; on standard error, since of a pipe the answers alone go to standard output.
-
-    Raises `TemperError` for a model that is not there, or a port that is taken, before libraries take their seconds.
-    """
+def _check_loadable(names: list[str]) -> None:
+    """Raise `TemperError` for a model that is not there, before libraries take their seconds."""
     from tasks.core.settings import load
     from tasks.evaluate.settings import Settings
-    from tasks.serve.listening import listen
     from tasks.serve.models import models
 
     models(names, load(Settings, PATHS.params, "evaluate"), PATHS)
-    listen(host, port).close()
+
+
+def _tell_loading(names: list[str]) -> None:
+    """Before seconds of silence; on standard error, since of a pipe the answers alone go to standard output."""
     print(f"Loading {', '.join(names)}, which takes some seconds.", file=sys.stderr, flush=True)
 
 

@@ -11,8 +11,7 @@ from tasks.core.paths import Paths
 from tasks.export.settings import Settings
 from tasks.models.adapter_files import adapter_config
 from tasks.models.record import base_record
-
-KEPT = ("adapter_config.json", "adapter_model.safetensors")
+from tasks.models.weight_files import ADAPTER
 
 
 def write_adapters(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
@@ -26,10 +25,10 @@ def write_adapters(settings: Settings, paths: Paths, out: Path) -> dict[str, Any
     for name, folder in folders.items():
         ranks[name] = _rank(folder)
         (out / name).mkdir()
-        for file in KEPT:
+        for file in ADAPTER:
             shutil.copyfile(folder / file, out / name / file)
         config = {**adapter_config(folder), "base_model_name_or_path": record["location"]}
-        write_json(out / name / KEPT[0], config)
+        write_json(out / name / ADAPTER[0], config)
     tokenizer = paths.tokenizer
     shutil.copytree(tokenizer, out / "tokenizer")
     for name in (*ranks, "tokenizer"):
