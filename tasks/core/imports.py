@@ -4,11 +4,14 @@ import functools
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+from tasks.core import deferred
 
 SELDOM = 1000
 """Collections of young objects between two of all objects; Python's own 10 goes again and again through what is being
@@ -42,10 +45,22 @@ SCANNED = "create_import_structure_from_path"
 """What reads the names in transformers' folders of models, twice, and keeps 128 of more than 500 in between."""
 
 
+KERNELS = "bitsandbytes.backends."
+"""Functions that bitsandbytes has compiled as it is imported, where there is a compiler."""
+
+SHARDING = {
+    "transformers.distributed.": ("transformers.utils", "transformers.utils.import_utils"),
+    "accelerate.utils.other": ("accelerate.utils.imports",),
+}
+"""Modules for models over several GPUs, by how their names begin, and who tells them whether torch can do that. They
+load torch's sharded tensors, with sympy, and nothing of it is used by a process that trains alone."""
+
+
 def spare_transformers() -> None:
     """Let transformers load without what each process would do for nothing; to be called before it is imported.
 
-    A third of what it takes beyond torch. Its functions are the same: scipy.optimize loads when it is called.
+    Half of what it takes beyond torch. Its functions are the same: scipy.optimize and torch's compiler load when they
+    are called, and sharded tensors where several processes train together.
     """
     if not any(isinstance(finder, _Sparing) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Sparing())
@@ -62,12 +77,20 @@ class _Sparing:
             context = _scanned_once
         elif name.startswith(LOSSES):
             context = _scipy_when_called
+        elif askers := next((askers for start, askers in SHARDING.items() if name.startswith(start)), ()):
+            context = partial(_unsharded, askers) if deferred.alone() else nullcontext
+        elif name.startswith(KERNELS) and not deferred.compiles():
+            context = deferred.uncompiled
+        elif deferred.deferrable(name):
+            context = nullcontext
         else:
             return None
         others = [finder for finder in sys.meta_path if finder is not self]
         spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is None or spec.loader is None:
             return spec
+        if name in deferred.ANSWERS:
+            deferred.defer(spec)
         execute = spec.loader.exec_module
 
         def within(module: ModuleType) -> None:
@@ -93,6 +116,25 @@ def _scanned_once() -> Iterator[None]:
         yield
     finally:
         functools.lru_cache = cache
+
+
+@contextmanager
+def _unsharded(askers: Sequence[str]) -> Iterator[None]:
+    """Have what is imported find no torch.distributed, as on a torch that was built without it."""
+    name = "is_torch_distributed_available"
+    modules = [import_module(asker) for asker in askers]
+    before = [getattr(module, name) for module in modules]
+    for module in modules:
+        setattr(module, name, _no)
+    try:
+        yield
+    finally:
+        for module, function in zip(modules, before, strict=True):
+            setattr(module, name, function)
+
+
+def _no() -> bool:
+    return False
 
 
 @contextmanager

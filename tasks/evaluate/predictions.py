@@ -14,6 +14,7 @@ from tasks.evaluate.scores import lengths
 from tasks.evaluate.settings import Metric
 from tasks.rows.columns import RESERVED, class_columns
 from tasks.rows.label_lists import as_sets
+from tasks.rows.parquet import column, write_table
 from tasks.statistics.label_table import row_f1
 
 Columns = dict[str, list[Any]]
@@ -90,7 +91,6 @@ def prediction_columns(
 def write(file: Path, columns: Columns, metrics: list[Metric]) -> None:
     """Write `columns` as Parquet: scores as float64, the rest as text and whole numbers."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     texts = RESERVED - {"tokens"}
     texts |= {name for metric in metrics if metric.classes for name in class_columns(metric.column)}
@@ -98,7 +98,7 @@ def write(file: Path, columns: Columns, metrics: list[Metric]) -> None:
     kinds = {
         name: pa.string() if name in texts else pa.int64() if name in integers else pa.float64() for name in columns
     }
-    pq.write_table(pa.table({name: pa.array(values, kinds[name]) for name, values in columns.items()}), file)
+    write_table(file, {name: column(values, kinds[name]) for name, values in columns.items()})
 
 
 def _given(answers: list[Answer]) -> list[str | None]:

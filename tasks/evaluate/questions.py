@@ -13,6 +13,7 @@ from tasks.core.paths import PATHS
 from tasks.evaluate.call_format import common_start
 from tasks.rows.canonical import REPEAT, Message, dialogue
 from tasks.rows.draw import Drawable, draw
+from tasks.rows.parquet import read_table
 
 SPARE_TOKENS = 8
 """Tokens an answer may be longer than the longest reference, the end token included."""
@@ -39,9 +40,7 @@ def rows(file: Path, *, texts: bool = False) -> tuple[list[dict[str, Any]], int]
 
     Raises `InputError` where none can be asked, or where a dialogue does not end with the assistant.
     """
-    import pyarrow.parquet as pq
-
-    every: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    every: list[dict[str, Any]] = read_table(file).to_pylist()
     all_rows = [row for row in every if REPEAT not in row["id"]]  # what is trained on often is shown once
     if not all_rows:
         raise InputError(

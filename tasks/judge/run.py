@@ -14,7 +14,7 @@ from tasks.judge.settings import Settings
 from tasks.judge.tally import tally
 from tasks.rows.canonical import dialogue
 from tasks.rows.draw import Drawable, draw
-from tasks.rows.parquet import read_table
+from tasks.rows.parquet import column, read_table, write_table
 from tasks.teacher.cached_client import ask_all
 from tasks.teacher.errors import FatalError
 from tasks.teacher.nodes import nodes
@@ -151,9 +151,8 @@ def _predictions(folder: Path) -> list[Row]:
 def write(file: Path, rows: list[Row]) -> None:
     """Write the verdict on each pair, of both orders and together, with the judge's words, as Parquet."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     names = ("first", "second", "verdict", "said_first", "said_second", "output", "against")
     columns = {"id": [row["pair"].id for row in rows], "request": [row["pair"].request for row in rows]}
     columns |= {name: [row[name] for row in rows] for name in names}
-    pq.write_table(pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}), file)
+    write_table(file, {name: column(values, pa.string()) for name, values in columns.items()})

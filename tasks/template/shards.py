@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.core.files import written
+from tasks.rows.parquet import column
 from tasks.template.outcome import Outcome
 
 IDS = pa.list_(pa.int32())
@@ -73,15 +74,12 @@ class Shards:
 
 
 def _column(values: Rows[Any], kind: pa.DataType) -> pa.Array:
-    """A column of the batch: lists of token ids come as arrays. `pa.array` would load pandas for ids and names."""
-    texts = kind == pa.string() and None not in values
-    if kind != IDS and not texts:
+    """A column of the batch: lists of token ids come as arrays."""
+    if kind == pa.string():
+        return column(values, kind)
+    if kind != IDS:
         return pa.array(values, kind)
-    if texts:
-        values = [value.encode() for value in values]
     ends = pa.py_buffer(np.cumsum([0, *map(len, values)], dtype=np.int32))
-    if texts:
-        return pa.Array.from_buffers(kind, len(values), [None, ends, pa.py_buffer(b"".join(values))])
     ids = np.concatenate(values).astype(np.int32, copy=False)
     numbers = pa.Array.from_buffers(kind.value_type, len(ids), [None, pa.py_buffer(ids)])
     return pa.Array.from_buffers(kind, len(values), [None, ends], children=[numbers])

@@ -68,7 +68,8 @@ class Workload:
 def prepare(settings: Optimization) -> None:
     """Fix what would make two runs differ: threads, seeds, and kernels whose order of addition varies."""
     torch.set_num_threads(settings.threads)
-    torch.use_deterministic_algorithms(True)
+    # torch.use_deterministic_algorithms(True), without loading torch's compiler to tell it so: nothing is compiled
+    torch.set_deterministic_debug_mode("error")
     stand_in("CUDA")
     # That also fills every new buffer with NaN, against reads of what was never written; trl's loss makes buffers of
     # hundreds of megabytes at each step, and the filling took a third of the time. Bytes are the same without.
