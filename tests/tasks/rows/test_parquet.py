@@ -26,11 +26,11 @@ COLUMNS: list[tuple[list[Any], Any]] = [
 
 @pytest.mark.parametrize(("values", "kind"), COLUMNS)
 def test_a_column_is_that_of_pyarrow(values: list[Any], kind: Any, tmp_path: Path) -> None:
-    made, theirs = column(values, kind), pa.array(values, kind)
-    made.validate(full=True)
-    assert made.null_count == theirs.null_count
-    assert repr(made) == repr(theirs)
-    write_table(tmp_path / "ours.parquet", {"column": made})
+    ours, theirs = column(values, kind), pa.array(values, kind)
+    ours.validate(full=True)
+    assert ours.null_count == theirs.null_count
+    assert repr(ours) == repr(theirs)
+    write_table(tmp_path / "ours.parquet", {"column": ours})
     pq.write_table(pa.table({"column": theirs}), tmp_path / "theirs.parquet")
     assert (tmp_path / "ours.parquet").read_bytes() == (tmp_path / "theirs.parquet").read_bytes()
     assert read_table(tmp_path / "ours.parquet").schema == pa.schema([("column", kind)])
