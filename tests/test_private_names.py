@@ -24,6 +24,7 @@ TRANSFORMERS = "tasks/models/private_transformers.py"
 PEFT = "tasks/models/private_peft.py"
 SERVING = "tasks/serve/private_transformers.py"
 TRL = "tasks/training/private_trl.py"
+DEFERRED = "tasks/core/deferred.py"
 
 USED = re.compile(r"(?:\.|import .*|^    )\b(_[a-zA-Z]\w*)")
 DEFINED = re.compile(r"\b(?:def|class) (_[a-zA-Z]\w*)|(?:\bself\.|^\s*|, )(_[a-zA-Z]\w*)(?=:|, | = )", re.MULTILINE)
@@ -57,6 +58,9 @@ class Private(NamedTuple):
 
 
 NAMES = [
+    Private(DEFERRED, "sys", "_getframe"),
+    Private(DEFERRED, "torch._dynamo", "eval_frame"),
+    Private(DEFERRED, "torch._dynamo._trace_wrapped_higher_order_op", "TransformGetItemToIndex"),
     Private(PREFECT, "prefect.server.concurrency.lease_storage.filesystem", ""),
     Private(PREFECT, "prefect.server.database.configurations", "AioSqliteConfiguration.begin_transaction"),
     Private(PREFECT, "prefect.server.api.server", "create_app"),

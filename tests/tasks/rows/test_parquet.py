@@ -29,7 +29,7 @@ def test_a_column_is_that_of_pyarrow(values: list[Any], kind: Any, tmp_path: Pat
     ours, theirs = column(values, kind), pa.array(values, kind)
     ours.validate(full=True)
     assert ours.null_count == theirs.null_count
-    assert repr(ours) == repr(theirs)
+    assert str(ours) == str(theirs)
     write_table(tmp_path / "ours.parquet", {"column": ours})
     pq.write_table(pa.table({"column": theirs}), tmp_path / "theirs.parquet")
     assert (tmp_path / "ours.parquet").read_bytes() == (tmp_path / "theirs.parquet").read_bytes()
