@@ -20,7 +20,7 @@ SMALL = HERE / "tests/small.yaml"
 """An overlay on params.yaml that makes every stage quick; its scores mean nothing."""
 
 NOT_PASSED_ON = ("PREFECT_", "MAKE", "MFLAGS")
-"""Variables that a shell at its start does not have: settings of Prefect, and those of a `make` that started all this."""
+"""Variables that a fresh shell does not have: settings of Prefect, and those of a `make` that started all this."""
 
 
 class Failed(RuntimeError):

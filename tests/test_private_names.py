@@ -70,6 +70,8 @@ NAMES = [
     Private(PREFECT, "prefect.events.clients", "get_events_client"),
     Private(PREFECT, "prefect.events.worker", "EventsWorker.drain"),
     Private("tests/conftest.py", "prefect.context", "_temporary_global_settings_context"),
+    Private("tests/tasks/training/together.py", "multiprocessing.forkserver", "_forkserver"),
+    Private("tests/tasks/training/together.py", "multiprocessing.forkserver", "ForkServer._stop"),
     Private("tests/reference.py", "argparse", "_SubParsersAction"),
     Private("tests/reference.py", "argparse", "_SubParsersAction._choices_actions"),
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "_compile_jinja_template"),

@@ -8,6 +8,8 @@ import multiprocessing
 import os
 import socket
 from collections.abc import Callable
+from functools import cache
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,8 @@ def together(work: Callable[..., None], paths: Paths, settings: Any, dies_at: in
 
     `dies_at`: the step behind which the last process ends without a word, and the others with it.
     """
+    _own_server()
     context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LIBRARIES)
     world = settings.launch.world
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -44,12 +46,28 @@ def together(work: Callable[..., None], paths: Paths, settings: Any, dies_at: in
     return [process.exitcode for process in processes]
 
 
+@cache
+def _own_server() -> None:
+    """Start the server that processes are forked from as one of several, which transformers asks when it is imported.
+
+    There is one server a process, and other tests may have started it for processes that are alone.
+    """
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # for tests, says its docstring
+    forkserver.set_forkserver_preload(LIBRARIES)
+    os.environ["WORLD_SIZE"] = "2"
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["WORLD_SIZE"]
+
+
 def _member(
     work: Callable[..., None], settings: Any, root: Path, rank: int, world: int, port: int, dies_at: int | None
 ) -> None:
     from tasks.training.callbacks import MonitorCallback
 
     values = (rank, rank, world, "127.0.0.1", port)
+    os.environ.pop("WORLD_SIZE", None)  # that of the server
     if world > 1:
         os.environ.update(dict(zip(distributed.MEMBER, map(str, values), strict=True)))
     os.environ |= {"GLOO_SOCKET_IFNAME": "lo", "DS_ACCELERATOR": "cpu", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
