@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.server import credentials
+from tests.flows.commands import dvc
 
 ROOT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy"
@@ -93,7 +94,10 @@ class Toy:
         return self.call(*TEMPER, *arguments)
 
     def dvc(self, *arguments: str) -> str:
-        return self.call("dvc", *arguments)
+        """Run `dvc`, which must succeed; return what it printed."""
+        code, output = dvc(arguments, self.path, self.environment)
+        assert code == 0, output
+        return output
 
     def set(self, *assignments: str) -> None:
         from flows.params.model import change
