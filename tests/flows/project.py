@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -48,6 +50,24 @@ class Toy:
         named = finetune.with_options(flow_run_name=name) if name else finetune
         outcomes: Any = named(**options)
         return {name: outcome.how for name, outcome in outcomes.items()}
+
+    def meanwhile(self, stage: str, act: Callable[[], object]) -> dict[str, str]:
+        """Run the flow; act while `stage` runs, then let it go on."""
+        gate = self.hold(stage)
+
+        def interfere() -> None:
+            self.held(stage)
+            try:
+                act()
+            finally:
+                gate.unlink()
+
+        helper = threading.Thread(target=interfere)
+        helper.start()
+        try:
+            return self.flow()
+        finally:
+            helper.join()
 
     @property
     def admitted(self) -> dict[str, str]:
