@@ -1,5 +1,6 @@
 """A small project of twelve quick stages with temper's own params.yaml, and the `dvc` command on it."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from flows.server import credentials
 from tests.flows.commands import dvc
@@ -91,20 +93,15 @@ class Toy:
         return subprocess.Popen(command, cwd=self.path, env=self.environment, stdout=pipe, stderr=pipe, text=True)
 
     def failed(self, *arguments: str) -> str:
-        """What `temper` writes to standard error, which ends with 1.
+        """What `temper` writes to standard error when it is refused, with 1, in this process and the current folder."""
+        from flows.cli.main import main
 
-        In this process, if it is the current folder: but a run sets the environment for Prefect, so that has its own.
-        """
-        if arguments[0] == "run":
-            process = self.temper(*arguments)
-            errors, code = process.communicate()[1], process.returncode
-        else:
-            from flows.cli.main import main
-
-            assert self.path == Path.cwd()
-            with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as stream:
-                code = main([*arguments])
-            errors = stream.getvalue()
+        assert self.path == Path.cwd()
+        server = {"PREFECT_API_URL": self.environment["PREFECT_API_URL"]}
+        with patch.dict(os.environ, server), redirect_stdout(StringIO()), redirect_stderr(StringIO()) as stream:
+            code = main([*arguments])
+        gc.enable()  # a run collects nothing before it has loaded its libraries
+        errors = stream.getvalue()
         assert code == 1, errors
         assert "Traceback" not in errors
         return errors

@@ -49,19 +49,20 @@ def test_a_second_run_waits_or_says_who_is_first(toy: Toy) -> None:
     gate = toy.hold("train")
     first = toy.temper("run")
     toy.held("train")
-    waiting = toy.temper("run")
+    waiting = toy.temper("run", "train")
     assert waiting.stderr is not None
     assert f"waiting for process {first.pid} (" in waiting.stderr.readline()
-    refused = toy.temper("run", "--no-wait")
-    stderr = refused.communicate()[1]
-    assert refused.returncode == 1
+    stderr = toy.failed("run", "--no-wait")
     assert stderr.startswith(f"temper run: process {first.pid} (")
     assert "is running in this checkout" in stderr
     gate.unlink()
     stdout = first.communicate()[0]
     assert re.search(r"^train +ran ", stdout, re.MULTILINE)
     assert f"open {toy.environment['PREFECT_API_URL'].removesuffix('/api')}" in stdout
-    assert re.search(r"^train +unchanged", waiting.communicate()[0], re.MULTILINE)
+    stdout = waiting.communicate()[0]
+    assert re.search(r"^train +unchanged", stdout, re.MULTILINE)
+    assert "temper run   (all other stages)" in stdout
+    assert not re.search(r"^merge", stdout, re.MULTILINE)
 
 
 def test_an_error_that_nobody_foresaw_fails_the_run_too(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
