@@ -1,43 +1,17 @@
 """`temper check` and the sentences for a machine or a folder that is not ready."""
 
-import io
 import re
 import shutil
-import subprocess
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from flows.plan import machine, preflight
-from tasks import validate
 from tasks.core.errors import MachineError
 from tests.families.build import build
 from tests.flows.project import ROOT, Toy
-
-
-@pytest.fixture
-def stages_asked_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stages are asked in this process, which has loaded their libraries; else that is done in one of its own."""
-
-    def run(command: list[str], *, env: dict[str, str], **streams: object) -> "subprocess.CompletedProcess[str]":
-        _, module, *wanted = command[command.index("-m") :]
-        assert module == "tasks.validate"
-        output, errors = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # as its option has it
-            for name, value in env.items():
-                patch.setenv(name, value)
-            with redirect_stdout(output), redirect_stderr(errors):
-                code = validate.main(wanted)
-        return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
-
-    monkeypatch.setattr("flows.system.process.subprocess", SimpleNamespace(run=run))
-
 
 LIGHT = """
 import sys
