@@ -193,6 +193,7 @@ def test_check_asks_the_same() -> None:
         check_tracked_params()
 
 
+@pytest.mark.usefixtures("stages_asked_here")
 @pytest.mark.parametrize("command", ["run", "plan", "check"])
 def test_commands_say_it_in_one_sentence(toy: Toy, command: str) -> None:
     text = Path("dvc.yaml").read_text()
