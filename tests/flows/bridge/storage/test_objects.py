@@ -2,8 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,33 @@ LINKS = ["hardlink", "copy", "symlink"]
 Of = Callable[[str], Project]
 
 
+@pytest.fixture(scope="module")
+def whole() -> dict[str, Project]:
+    """By kinds of links, a project that the last test of it left as it was made."""
+    return {}
+
+
 @pytest.fixture
-def of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Of:
-    """Make a project whose outputs are such links, the current folder."""
-    monkeypatch.chdir(tmp_path)
-    return partial(Project, tmp_path)
+def of(
+    whole: dict[str, Project], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Of]:
+    """Give a project whose outputs are such links, the current folder; it is made where none is whole."""
+    given: dict[str, Project] = {}
+
+    def give(link: str) -> Project:
+        if link in whole:
+            monkeypatch.chdir(whole[link].path)
+        else:
+            monkeypatch.chdir(tmp_path_factory.mktemp(link))
+        given[link] = whole.pop(link, None) or Project(Path.cwd(), link)
+        return given[link]
+
+    yield give
+    for link, project in given.items():
+        ok = project.is_as_made()
+        print("POOL", ok)
+        if project.is_as_made():
+            whole[link] = project
 
 
 @pytest.fixture(params=LINKS)
