@@ -42,8 +42,6 @@ def of(
 
     yield give
     for link, project in given.items():
-        ok = project.is_as_made()
-        print("POOL", ok)
         if project.is_as_made():
             whole[link] = project
 
