@@ -48,7 +48,7 @@ class Project:
         assert self.run() == dict.fromkeys([*OUTS, "asked"] if more else OUTS, "ran")
         self.lock = Path("dvc.lock").read_bytes()
         self.bytes = self.written()
-        self.made = self._everything()
+        self.first = self._everything()
 
     def run(self, *force: str, remote: str | None = None) -> dict[str, str]:
         """Make every stage current; return those that were not, with how they became so."""
@@ -74,7 +74,7 @@ class Project:
         """Whether nothing of it differs from when it was made, what was put aside left out, which is removed."""
         for file in self.aside():
             file.unlink()
-        return self._everything() == self.made
+        return self._everything() == self.first
 
     def _everything(self) -> dict[str, tuple[int, int, bytes]]:
         """Every file of the project and of its cache: its mode and kind, how many names it has, and what is in it."""

@@ -33,12 +33,13 @@ def of(
     given: dict[str, Project] = {}
 
     def give(link: str) -> Project:
-        if link in whole:
-            monkeypatch.chdir(whole[link].path)
+        if kept := whole.pop(link, None):
+            monkeypatch.chdir(kept.path)
         else:
             monkeypatch.chdir(tmp_path_factory.mktemp(link))
-        given[link] = whole.pop(link, None) or Project(Path.cwd(), link)
-        return given[link]
+            kept = Project(Path.cwd(), link)
+        given[link] = kept
+        return kept
 
     yield give
     for link, project in given.items():
