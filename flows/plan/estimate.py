@@ -16,6 +16,7 @@ from tasks.base.ready import form, is_model
 from tasks.core.numbers import counted, duration, shown, storage
 from tasks.core.paths import Paths
 from tasks.core.settings import PARAMS, load
+from tasks.memory.cluster import parse
 from tasks.models.record import DERIVED
 from tasks.stages import stages
 from tasks.training import estimate, usage
@@ -57,7 +58,10 @@ def card(size: str, ram: str = "") -> tuple[list[str], list[str]]:
     """What training takes on cards of `size` ("": the ones here), a line each; and what does not fit.
 
     `size`: such as 24GB, or 80GB x 8. `ram`: memory of each host, where offload shall be priced too.
+    Raises `SettingsError` where `size` is none.
     """
+    if size:
+        parse(size)  # the process that knows what training takes loads torch first
     answer = ask("tasks.memory.card", size, ram)
     return [line for line in answer.lines if line], [str(error) for error in answer.errors]
 

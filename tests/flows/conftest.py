@@ -1,11 +1,16 @@
 """Copies of the toy project, fresh or finished."""
 
+import io
 import os
 import shutil
 import signal
+import subprocess
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -94,6 +99,26 @@ def new(fresh: Path, api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def toy(finished: Path, api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """A toy in which everything has run."""
     return _copy(finished, api, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def stages_asked_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages are asked in this process, which has loaded their libraries; else that is done in one of its own."""
+    from tasks import validate
+
+    def run(command: list[str], **options: Any) -> "subprocess.CompletedProcess[str]":
+        if "tasks.validate" not in command:
+            return subprocess.run(command, **options)
+        output, errors = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as its option has it
+            for name, value in options["env"].items():
+                patch.setenv(name, value)
+            with redirect_stdout(output), redirect_stderr(errors):
+                code = validate.main(command[command.index("tasks.validate") + 1 :])
+        return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
+
+    monkeypatch.setattr("flows.system.process.subprocess", SimpleNamespace(**{**vars(subprocess), "run": run}))
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,20 @@
 """A small project of twelve quick stages with temper's own params.yaml, and the `dvc` command on it."""
 
+import gc
 import os
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from flows.server import credentials
+from tests.flows.commands import dvc
 
 ROOT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy"
@@ -48,6 +53,24 @@ class Toy:
         outcomes: Any = named(**options)
         return {name: outcome.how for name, outcome in outcomes.items()}
 
+    def meanwhile(self, stage: str, act: Callable[[], object]) -> dict[str, str]:
+        """Run the flow; act while `stage` runs, then let it go on."""
+        gate = self.hold(stage)
+
+        def interfere() -> None:
+            self.held(stage)
+            try:
+                act()
+            finally:
+                gate.unlink()
+
+        helper = threading.Thread(target=interfere)
+        helper.start()
+        try:
+            return self.flow()
+        finally:
+            helper.join()
+
     @property
     def admitted(self) -> dict[str, str]:
         """The environment of a program that is no command of temper: those find the server's password themselves."""
@@ -70,20 +93,15 @@ class Toy:
         return subprocess.Popen(command, cwd=self.path, env=self.environment, stdout=pipe, stderr=pipe, text=True)
 
     def failed(self, *arguments: str) -> str:
-        """What `temper` writes to standard error, which ends with 1.
+        """What `temper` writes to standard error when it is refused, with 1, in this process and the current folder."""
+        from flows.cli.main import main
 
-        In this process, if it is the current folder: but a run sets the environment for Prefect, so that has its own.
-        """
-        if arguments[0] == "run":
-            process = self.temper(*arguments)
-            errors, code = process.communicate()[1], process.returncode
-        else:
-            from flows.cli.main import main
-
-            assert self.path == Path.cwd()
-            with redirect_stdout(StringIO()), redirect_stderr(StringIO()) as stream:
-                code = main([*arguments])
-            errors = stream.getvalue()
+        assert self.path == Path.cwd()
+        server = {"PREFECT_API_URL": self.environment["PREFECT_API_URL"]}
+        with patch.dict(os.environ, server), redirect_stdout(StringIO()), redirect_stderr(StringIO()) as stream:
+            code = main([*arguments])
+        gc.enable()  # a run collects nothing before it has loaded its libraries
+        errors = stream.getvalue()
         assert code == 1, errors
         assert "Traceback" not in errors
         return errors
@@ -93,7 +111,10 @@ class Toy:
         return self.call(*TEMPER, *arguments)
 
     def dvc(self, *arguments: str) -> str:
-        return self.call("dvc", *arguments)
+        """Run `dvc`, which must succeed; return what it printed."""
+        code, output = dvc(arguments, self.path, self.environment)
+        assert code == 0, output
+        return output
 
     def set(self, *assignments: str) -> None:
         from flows.params.model import change

@@ -25,6 +25,8 @@ from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import load
 from tests.flows.project import BELOW_TRAIN, STAGES, Toy, until
 
+pytestmark = pytest.mark.usefixtures("stages_asked_here")
+
 PROGRAM = "from flows.deployed import deployed; deployed(settings={'train': {'learning_rate': 1e-4}})"
 
 

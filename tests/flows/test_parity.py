@@ -138,9 +138,7 @@ def test_a_named_stage_comes_with_what_it_needs_and_nothing_else(toy: Toy) -> No
     assert how(outcomes, "unchanged") == {"base", "generate", "clean", "train"}
     assert how(outcomes, "ran") == {"merge", "quantize@nf4", "quantize@int8", "quantize@gguf-q8_0"}
     assert len(outcomes) == 8
-    process = toy.temper("run", "evaluate@nf5")
-    assert "there is no stage evaluate@nf5; did you mean 'evaluate@nf4'?" in process.communicate()[1]
-    assert process.returncode == 1
+    assert "there is no stage evaluate@nf5; did you mean 'evaluate@nf4'?" in toy.failed("run", "evaluate@nf5")
 
 
 def test_one_failure_stops_only_what_needs_it(toy: Toy) -> None:

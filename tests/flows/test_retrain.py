@@ -13,6 +13,8 @@ from tasks.core.paths import Paths
 from tests.flows.project import Toy
 from tests.tasks import tiny
 
+pytestmark = pytest.mark.usefixtures("stages_asked_here")
+
 PROJECT = """stages:
   merge: {cmd: python judge.py merge, deps: [judge.py], params: [train.learning_rate], outs: [data/merged]}
   evaluate: {cmd: python judge.py evaluate, deps: [judge.py, made], outs: [data/evaluation]}

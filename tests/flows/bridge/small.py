@@ -48,6 +48,7 @@ class Project:
         assert self.run() == dict.fromkeys([*OUTS, "asked"] if more else OUTS, "ran")
         self.lock = Path("dvc.lock").read_bytes()
         self.bytes = self.written()
+        self.first = self._everything()
 
     def run(self, *force: str, remote: str | None = None) -> dict[str, str]:
         """Make every stage current; return those that were not, with how they became so."""
@@ -68,6 +69,18 @@ class Project:
     def written(self) -> dict[str, bytes]:
         """Every file that the stages wrote, with what is in it."""
         return {str(file): file.read_bytes() for file in sorted(Path("data").rglob("*")) if file.is_file()}
+
+    def is_as_made(self) -> bool:
+        """Whether nothing of it differs from when it was made, what was put aside left out, which is removed."""
+        for file in self.aside():
+            file.unlink()
+        return self._everything() == self.first
+
+    def _everything(self) -> dict[str, tuple[int, int, bytes]]:
+        """Every file of the project and of its cache: its mode and kind, how many names it has, and what is in it."""
+        folders = [*Path("data").rglob("*"), *Path(".dvc/cache").rglob("*"), *Path().glob("*"), Path(".dvc/config")]
+        files = [file for file in folders if file.is_file()]
+        return {str(file): (file.lstat().st_mode, file.lstat().st_nlink, file.read_bytes()) for file in files}
 
     def aside(self) -> list[Path]:
         """What was put aside."""

@@ -1,7 +1,7 @@
 """A broken dvc.yaml, dvc.lock, .dvc file or params.yaml is one sentence with file, line and key, whatever is wrong."""
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from flows.bridge import check_tracked_params, survey
 from flows.bridge.refusals import one_line
 from flows.plan import preflight
 from tasks.core.errors import SettingsError
+from tests.flows.commands import dvc
 from tests.flows.project import Toy
 
 PIPELINE = """\
@@ -33,8 +34,8 @@ TRACKED = "outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  path: rows.csv\n"
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("refusals")
-    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(command, cwd=folder, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    assert dvc(("init", "-q"), folder, os.environ) == (0, "")
     return folder
 
 
@@ -193,6 +194,7 @@ def test_check_asks_the_same() -> None:
         check_tracked_params()
 
 
+@pytest.mark.usefixtures("stages_asked_here")
 @pytest.mark.parametrize("command", ["run", "plan", "check"])
 def test_commands_say_it_in_one_sentence(toy: Toy, command: str) -> None:
     text = Path("dvc.yaml").read_text()

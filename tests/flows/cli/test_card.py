@@ -15,7 +15,6 @@ from flows.system.process import Answer
         (["--card", "80GB x 8"], ("80GB x 8", "")),
         (["--card", "80GB", "x", "8", "x", "2", "--ram", "1TB"], ("80GB x 8 x 2", "1TB")),
         (["--ram", "1TB", "--card=80GB x 8"], ("80GB x 8", "1TB")),
-        (["--card", "-3GB"], ("-3GB", "")),
         (["--card", "24GB", "--ram", "-3GB"], ("24GB", "-3GB")),
     ],
 )

@@ -17,6 +17,7 @@ from flows.cli.main import main
 from tasks.core.errors import CheckFailed, InputError, MachineError
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
+from tests.flows.commands import dvc
 from tests.tasks import tiny
 
 DVC = """stages:
@@ -70,7 +71,7 @@ def ran(right: int, rate: float, promote: bool) -> str:
     Path("data/decision").mkdir(parents=True, exist_ok=True)
     score = {"value": right / 20, "low": 0.0, "high": 1.0, "n": ROWS}
     write_json(Path("data/report/comparison.json"), {"candidates": {"merged": {"exact_match": score, "slices": {}}}})
-    call("dvc", "repro", "--quiet")
+    assert dvc(("repro", "--quiet"), Path.cwd(), os.environ) == (0, "")
     call("git", "add", "--all")
     call("git", "commit", "--quiet", "-m", f"{right} of {ROWS}")
     return call("git", "rev-parse", "HEAD").strip()
@@ -90,7 +91,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     os.chdir(project)
     try:
         call("git", "init", "--quiet", "--initial-branch=main")
-        call("dvc", "init", "--quiet")
+        assert dvc(("init", "--quiet"), project, os.environ) == (0, "")
         write_text(Path("dvc.yaml"), DVC)
         write_text(Path(".gitignore"), "/made-in\n")
         yield ran(12, 0.1, True), ran(8, 0.2, False)

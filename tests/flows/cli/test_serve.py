@@ -138,7 +138,8 @@ def test_outside_of_a_project(
 @pytest.mark.parametrize(
     ("program", "module"),
     [("temper", "flows.cli.check"), ("temper", "importlib.metadata"), ("tasks.serve", "tasks.core.fixed"),
-     ("tasks.serve", "tasks.serve.gate"), ("tasks.serve", "tasks.serve.terminal")],
+     ("tasks.serve", "tasks.serve.gate"),
+     pytest.param("tasks.serve", "tasks.serve.terminal", marks=pytest.mark.long)],  # with torch before it
 )  # fmt: skip
 def test_ctrl_c_while_libraries_load_ends_it_without_a_word(program: str, module: str, tmp_path: Path) -> None:
     """Killed by the signal, of which a shell makes 130."""

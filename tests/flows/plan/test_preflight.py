@@ -1,44 +1,17 @@
 """`temper check` and the sentences for a machine or a folder that is not ready."""
 
-import io
 import re
 import shutil
-import subprocess
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from flows.plan import machine, preflight
-from tasks import validate
 from tasks.core.errors import MachineError
 from tests.families.build import build
 from tests.flows.project import ROOT, Toy
-
-
-@pytest.fixture
-def stages_asked_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stages are asked in this process, which has loaded their libraries; else that is done in one of its own."""
-
-    def run(command: list[str], *, env: dict[str, str], **streams: object) -> "subprocess.CompletedProcess[str]":
-        _, module, *wanted = command[command.index("-m") :]
-        assert module == "tasks.validate"
-        output, errors = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # as its option has it
-            for name, value in env.items():
-                patch.setenv(name, value)
-            with redirect_stdout(output), redirect_stderr(errors):
-                code = validate.main(wanted)
-        return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
-
-    monkeypatch.setattr("flows.system.process.subprocess", SimpleNamespace(run=run))
-
 
 LIGHT = """
 import sys
@@ -135,6 +108,7 @@ def test_no_git_or_no_dvc(toy: Toy, gone: str, advice: str) -> None:
         assert advice in line
 
 
+@pytest.mark.usefixtures("stages_asked_here")
 def test_a_cache_that_cannot_be_written_stops_the_run_before_anything_is_removed(toy: Toy) -> None:
     Path("code/trainer.py").write_text("x = 2\n")
     toy.dvc("config", "cache.dir", "/proc/cache")
@@ -144,6 +118,7 @@ def test_a_cache_that_cannot_be_written_stops_the_run_before_anything_is_removed
     assert toy.lock == before
 
 
+@pytest.mark.usefixtures("stages_asked_here")
 def test_bad_params_stop_the_run_and_set_leaves_them_as_they_were(toy: Toy) -> None:
     before = Path("params.yaml").read_text()
     refused = toy.failed("run", "--set", "train.learning_rat=1")
@@ -202,10 +177,9 @@ def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> Non
 @pytest.mark.usefixtures("stages_asked_here")
 def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     """What trl, peft and others would refuse, some of it after hours of the stages before."""
-    from lm_eval.tasks import TaskManager
-
-    # to read all of its own tasks takes lm-eval seconds
-    monkeypatch.setattr("lm_eval.tasks.TaskManager", partial(TaskManager, include_defaults=False))
+    # to read all of its own tasks, for the names that are near, takes lm-eval seconds
+    monkeypatch.setattr("tasks.benchmarks._tasks", lambda: toy.path / "code")
+    monkeypatch.setattr("tasks.benchmarks._texts", dict)
     shutil.copy(ROOT / "requirements.lock", toy.path)
     toy.set(
         "clean.privacy.phone_regions=[US, XX]",
@@ -320,6 +294,7 @@ def test_settings_that_all_stages_took_are_not_asked_again(toy: Toy, monkeypatch
     assert calls[3:] == ["clean", "template", ""]
 
 
+@pytest.mark.usefixtures("stages_asked_here")
 def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> None:
     before, lock = Path("params.yaml").read_text(), toy.lock
     refused = toy.failed("run", "--set", "train.learning_rate=0.5", "--set", "clean.privacy.phone_regions=[XX]")
@@ -327,7 +302,9 @@ def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> 
     assert Path("params.yaml").read_text() == before
     assert toy.lock == lock
     toy.set("clean.privacy.phone_regions=[XX]")
-    assert "base" in toy.command("run", "base")  # who wants one stage may mend the others later
+    assert "XX is not a country code" in toy.failed("run", "clean")
+    passed = toy.failed("run", "base", "--force", "nobody")  # who wants one stage may mend the others later
+    assert "there is no stage nobody" in passed, "its flow has begun"
 
 
 def test_alignment_that_could_not_start_is_refused_before_anything_runs(toy: Toy) -> None:

@@ -60,6 +60,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return paths.report
 
 
+@pytest.fixture(scope="module")
+def tab(report: Path) -> Iterator[Any]:
+    """A tab of the browser, with the report."""
+    with browser.opened(report / "report.html") as page:
+        yield page.tab
+
+
 def links(tab: Any) -> set[str]:
     """What the page in the tab links, as it stands there, hidden parts included."""
     tab.wait_for_load_state()
@@ -67,9 +74,9 @@ def links(tab: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("served", [False, True], ids=["files", "served"])
-def test_every_link_leads_to_a_page_or_a_part_that_is_there(report: Path, served: bool) -> None:
-    with browser.opened(report / "report.html") as page, server(report) as http:
-        tab, start = page.tab, http if served else f"{report.resolve().as_uri()}/"
+def test_every_link_leads_to_a_page_or_a_part_that_is_there(report: Path, tab: Any, served: bool) -> None:
+    with server(report) as http:
+        start = http if served else f"{report.resolve().as_uri()}/"
         waiting, followed = [f"{start}report.html", f"{start}runs.html"], set()
         while waiting:
             address = waiting.pop()

@@ -37,7 +37,9 @@ class Browser:
 
     def opened(self, tab: str = "") -> Any:
         """The flow run's page, with the tab of that title open."""
-        self.tab.goto(f"{self.page}/runs/flow-run/{self.run['id']}")
+        address = f"{self.page}/runs/flow-run/{self.run['id']}"
+        if not self.tab.url.startswith(address):
+            self.tab.goto(address)
         if tab:
             self.tab.get_by_text(tab, exact=True).first.click()
         return self.tab

@@ -3,8 +3,6 @@
 import asyncio
 import re
 import socket
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +12,12 @@ from tasks.core.errors import StageFailed
 from tests.flows.project import Toy
 
 
-def meanwhile(toy: Toy, stage: str, act: Callable[[], object]) -> dict[str, str]:
-    """Run the flow; act while `stage` runs, then let it go on."""
-    gate = toy.hold(stage)
-
-    def interfere() -> None:
-        toy.held(stage)
-        try:
-            act()
-        finally:
-            gate.unlink()
-
-    helper = threading.Thread(target=interfere)
-    helper.start()
-    try:
-        return toy.flow()
-    finally:
-        helper.join()
-
-
 def test_an_input_edited_meanwhile_is_refused(toy: Toy) -> None:
     toy.set("train.learning_rate=1e-4")
     before = toy.lock
     code = Path("code/trainer.py")
     with pytest.raises(StageFailed, match=r"train: code changed while it ran.*dvc.lock is unchanged. Run again"):
-        meanwhile(toy, "train", lambda: code.write_text("x = 2\n"))
+        toy.meanwhile("train", lambda: code.write_text("x = 2\n"))
     assert toy.lock == before
     weights = Path("data/trained/weights.txt").read_text()
 
@@ -54,14 +33,14 @@ def test_a_parameter_edited_meanwhile_is_refused(toy: Toy) -> None:
     Path("code/trainer.py").write_text("x = 2\n")
     before = toy.lock
     with pytest.raises(StageFailed, match=r"train: params.yaml changed while it ran"):
-        meanwhile(toy, "train", lambda: toy.set("train.learning_rate=1e-4"))
+        toy.meanwhile("train", lambda: toy.set("train.learning_rate=1e-4"))
     assert toy.lock == before
 
 
 def test_dvc_stays_out_of_a_running_stage(toy: Toy) -> None:
     Path("code/trainer.py").write_text("x = 2\n")
     outputs: list[str] = []
-    meanwhile(toy, "train", lambda: outputs.append(toy.call("dvc", "repro", "train", check=False)))
+    toy.meanwhile("train", lambda: outputs.append(toy.call("dvc", "repro", "train", check=False)))
     assert "is busy, it is being blocked by" in outputs[0]
 
 
@@ -70,19 +49,20 @@ def test_a_second_run_waits_or_says_who_is_first(toy: Toy) -> None:
     gate = toy.hold("train")
     first = toy.temper("run")
     toy.held("train")
-    waiting = toy.temper("run")
+    waiting = toy.temper("run", "train")
     assert waiting.stderr is not None
     assert f"waiting for process {first.pid} (" in waiting.stderr.readline()
-    refused = toy.temper("run", "--no-wait")
-    stderr = refused.communicate()[1]
-    assert refused.returncode == 1
+    stderr = toy.failed("run", "--no-wait")
     assert stderr.startswith(f"temper run: process {first.pid} (")
     assert "is running in this checkout" in stderr
     gate.unlink()
     stdout = first.communicate()[0]
     assert re.search(r"^train +ran ", stdout, re.MULTILINE)
     assert f"open {toy.environment['PREFECT_API_URL'].removesuffix('/api')}" in stdout
-    assert re.search(r"^train +unchanged", waiting.communicate()[0], re.MULTILINE)
+    stdout = waiting.communicate()[0]
+    assert re.search(r"^train +unchanged", stdout, re.MULTILINE)
+    assert "temper run   (all other stages)" in stdout
+    assert not re.search(r"^merge", stdout, re.MULTILINE)
 
 
 def test_an_error_that_nobody_foresaw_fails_the_run_too(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,16 +52,15 @@ def test_a_queued_run_that_may_not_end_says_why(tmp_path: Path, monkeypatch: pyt
 def test_a_server_with_another_password_is_left_alone(tmp_path: Path, api: str) -> None:
     """As if there were none; one that the user names is an error."""
     program = (
-        "from urllib.parse import urlsplit; from flows.server import connect, own; own.start = lambda: 'own';"
+        "import os, sys; from flows.server import connect, own; own.start = lambda: 'own';"
         f"connect.PORT = {api.rpartition(':')[2].partition('/')[0]};"
-        "connect.address.__defaults__ = (connect.PORT,); print(repr(connect.choose(print)))"
+        "connect.address.__defaults__ = (connect.PORT,); print(repr(connect.choose(print)), flush=True);"
+        "del os.environ[connect.CLIENT]; os.environ['PREFECT_API_URL'] = sys.argv[1]; connect.choose(print)"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path), "PREFECT_HOME": str(tmp_path)}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", program, api]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     note, page = done.stdout.splitlines()
     assert "another password, so this run starts its own" in note and page == "''"
-    named = {**environment, "PREFECT_API_URL": api}
-    refused = subprocess.run(command, env=named, capture_output=True, text=True, check=False)
-    assert refused.returncode == 1 and "denies access" in refused.stderr
+    assert done.returncode == 1 and "denies access" in done.stderr

@@ -2,8 +2,10 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,18 +14,54 @@ from tests.flows.bridge.small import Project, cached, remove
 
 WEIGHTS = "data/model/weights.bin"
 
+LINKS = ["hardlink", "copy", "symlink"]
 
-@pytest.fixture(params=["hardlink", "copy", "symlink"])
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Project:
-    monkeypatch.chdir(tmp_path)
-    return Project(tmp_path, request.param)
+Of = Callable[[str], Project]
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, Project]:
+    """By kinds of links, a project that the last test of it left as it was made."""
+    return {}
 
 
 @pytest.fixture
-def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def of(
+    whole: dict[str, Project], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Of]:
+    """Give a project whose outputs are such links, the current folder; it is made where none is whole."""
+    given: dict[str, Project] = {}
+
+    def give(link: str) -> Project:
+        if kept := whole.pop(link, None):
+            monkeypatch.chdir(kept.path)
+        else:
+            monkeypatch.chdir(tmp_path_factory.mktemp(link))
+            kept = Project(Path.cwd(), link)
+        given[link] = kept
+        return kept
+
+    yield give
+    for link, project in given.items():
+        if project.is_as_made():
+            whole[link] = project
+
+
+@pytest.fixture(params=LINKS)
+def project(of: Of, request: pytest.FixtureRequest) -> Project:
+    return of(request.param)
+
+
+@pytest.fixture
+def copied(of: Of) -> Project:
     """One whose outputs are copies of the objects: either can change alone."""
-    monkeypatch.chdir(tmp_path)
-    return Project(tmp_path, "copy")
+    return of("copy")
+
+
+def each(firsts: Sequence[Any], seconds: Sequence[Any], default: Callable[[Any, Any], bool]) -> list[Any]:
+    """Every pair; those that are not by default, long: DVC makes links alike whatever is wrong with what is linked."""
+    pairs = product(firsts, seconds)
+    return [pytest.param(*pair, marks=() if default(*pair) else pytest.mark.long) for pair in pairs]
 
 
 def weights(project: Project) -> Path:
@@ -63,10 +101,14 @@ def flip_and_leave_writable(path: Path) -> None:
     path.chmod(0o644)
 
 
-@pytest.mark.parametrize("damage", [cut, flip, empty, flip_and_leave_writable])
+@pytest.mark.parametrize(
+    ("damage", "link"),
+    each((flip, cut, empty, flip_and_leave_writable), LINKS, lambda damage, link: damage is flip or link == "hardlink"),
+)
 def test_a_damaged_object_is_put_aside_and_its_stage_runs_again(
-    project: Project, damage: Callable[[Path], None]
+    of: Of, damage: Callable[[Path], None], link: str
 ) -> None:
+    project = of(link)
     remove("model")
     remove("rows")
     objects = {WEIGHTS.rpartition("/")[0]: weights(project), "data/rows.txt": project.out("data/rows.txt")}
@@ -114,8 +156,14 @@ def other_hash(path: Path) -> None:
     rewrite(path, json.dumps([{**entry, "md5": entries[0]["md5"]} for entry in entries]).encode())
 
 
-@pytest.mark.parametrize("damage", [cut, flip, empty, shorter, nameless, other_hash])
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    ("damage", "kept"),
+    each(
+        (other_hash, cut, flip, empty, shorter, nameless),
+        (True, False),
+        lambda damage, kept: damage is other_hash or kept,
+    ),
+)
 def test_a_damaged_list_of_a_folder_is_put_aside(
     copied: Project, damage: Callable[[Path], None], *, kept: bool
 ) -> None:
@@ -145,8 +193,12 @@ def test_an_output_that_was_edited_is_seen_though_size_and_time_are_as_before(pr
     assert project.run() == {}
 
 
-@pytest.mark.parametrize("change", ["missing", "extra", "other"])
-def test_a_folder_that_is_not_as_it_was_comes_back(project: Project, change: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "link"),
+    each(("other", "missing", "extra"), LINKS, lambda change, link: change == "other" or link == "hardlink"),
+)
+def test_a_folder_that_is_not_as_it_was_comes_back(of: Of, change: str, link: str) -> None:
+    project = of(link)
     if change == "missing":
         Path("data/model/deep/config.json").unlink()
     elif change == "extra":
@@ -190,12 +242,15 @@ def test_the_plan_counts_on_nothing_that_was_cut_off(copied: Project) -> None:
     assert weights(copied).exists()
 
 
-def test_an_entry_of_the_run_cache_that_was_cut_off_restores_nothing(copied: Project) -> None:
+@pytest.mark.parametrize("shares", [(0.0, 0.7, 0.99), pytest.param((0.1, 0.3, 0.5, 0.9), marks=pytest.mark.long)])
+def test_an_entry_of_the_run_cache_that_was_cut_off_restores_nothing(
+    copied: Project, shares: tuple[float, ...]
+) -> None:
     """Wherever it was cut: half of it may well be readable."""
     Path("dvc.lock").unlink()
     entries = {file: file.read_bytes() for file in Path(".dvc/cache/runs").rglob("*") if file.is_file()}
     assert len(entries) == 3
-    for share in (0.0, 0.3, 0.7, 0.99):
+    for share in shares:
         for file, content in entries.items():
             file.write_bytes(content[: int(share * len(content))])
         assert copied.run() == {"rows": "ran", "model": "ran", "report": "ran"}
@@ -206,11 +261,12 @@ def test_an_entry_of_the_run_cache_that_was_cut_off_restores_nothing(copied: Pro
     assert copied.run() == {"rows": "restored", "model": "restored", "report": "restored"}
 
 
-def test_a_lock_file_that_was_cut_off_anywhere_is_as_it_was(copied: Project) -> None:
+@pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.long)])
+def test_a_lock_file_that_was_cut_off_anywhere_is_as_it_was(copied: Project, step: int) -> None:
     """At the end of a line, half of it reads as if it were whole."""
     lines = copied.lock.splitlines(keepends=True)
-    whole = [b"".join(lines[:number]) for number in range(len(lines) - 12, len(lines))]
-    for content in (*whole, copied.lock[:-1], copied.lock[:-3], copied.lock[:200]):
+    whole = [b"".join(lines[:number]) for number in range(len(lines) - 12, len(lines), step)]
+    for content in (*whole, copied.lock[:-3], copied.lock[:200]):
         Path("dvc.lock").write_bytes(content)
         assert "ran" not in copied.run().values()
         assert Path("dvc.lock").read_bytes() == copied.lock
