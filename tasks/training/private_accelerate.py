@@ -1,4 +1,4 @@
-"""What training uses of accelerate that its documentation does not promise: when an upgrade moves a name, mend it here."""
+"""What training uses of accelerate that its documentation does not list: when an upgrade moves a name, mend it here."""
 
 from functools import cache
 
