@@ -38,7 +38,7 @@ def run(order: dict[str, Any], work: Path) -> None:
     """Let the recipe's pipeline work on rows `start` to `stop` of the order."""
     from tasks.generate.private_distilabel import pipeline_class
 
-    Pipeline = pipeline_class()
+    distilabel_pipeline = pipeline_class()  # before anything else of distilabel
     from distilabel.steps.generators.data import LoadDataFromDicts
 
     from tasks.generate.recipes import load_recipe
@@ -62,7 +62,7 @@ def run(order: dict[str, Any], work: Path) -> None:
         where = {name: order[name] for name in ("run", "attempt", "address", "root") if name in order}
         return CachedTeacher(settings=who, budget=settings.budget, work=str(work), **where)
 
-    class Announced(Pipeline):  # type: ignore[misc]
+    class Announced(distilabel_pipeline):  # type: ignore[misc]
         """Says that its steps are about to go because all is done, so that one that goes before was killed."""
 
         def _teardown(self) -> None:

@@ -1,4 +1,4 @@
-"""What the pipeline uses of distilabel that its documentation does not list: when an upgrade moves a name, mend it here.
+"""What the pipeline uses of distilabel that its documentation does not list: if an upgrade moves a name, mend it here.
 
 distilabel is imported here without the libraries that it loads for steps of others: datasets, pandas and redis take a
 third of the time in which a pipeline starts.
