@@ -62,7 +62,7 @@ def run(order: dict[str, Any], work: Path) -> None:
         where = {name: order[name] for name in ("run", "attempt", "address", "root") if name in order}
         return CachedTeacher(settings=who, budget=settings.budget, work=str(work), **where)
 
-    class Announced(distilabel_pipeline):  # type: ignore[misc]
+    class Announced(distilabel_pipeline):  # type: ignore[misc,valid-type]
         """Says that its steps are about to go because all is done, so that one that goes before was killed."""
 
         def _teardown(self) -> None:

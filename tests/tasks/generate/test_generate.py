@@ -311,6 +311,17 @@ def test_a_refused_run_leaves_nothing_but_what_was_paid_for_and_is_not_in_the_re
     assert len(lines_of(paths)) == 3
 
 
+@pytest.mark.long
+def test_the_pipeline_starts_without_libraries_for_steps_of_others() -> None:
+    spared = "{'datasets', 'pandas', 'redis', 'torch', 'transformers'}"
+    code = (
+        "import sys; from tasks.generate.private_distilabel import pipeline_class; pipeline_class(); "
+        f"import pyarrow, tasks.generate.teacher.model; pyarrow.array([1]); print({spared} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_declaring_the_stage_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'transformers', 'datasets', 'distilabel', 'pandas', 'pyarrow', 'aiohttp', 'numpy', 'sqlite3'}"
     code = f"import sys, tasks.generate.program, tasks.stages as s; s.stages(); print({heavy} & set(sys.modules))"
