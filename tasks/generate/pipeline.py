@@ -10,10 +10,8 @@ import json
 import os
 import signal
 import sys
-import time
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from tasks.core.files import written
@@ -23,10 +21,6 @@ from tasks.core.reporting import guarded
 PR_SET_PDEATHSIG = 1
 
 ANSWERS, ENDING = "answers.jsonl", "ending"
-
-LOOK = 0.05
-"""Seconds between two looks of distilabel at its steps. By itself it sleeps 2.5 before it looks again whether they are
-loaded, which takes a tenth of that, and 0.5 before it looks again whether they have ended."""
 
 LARGE = 64
 """Rows that a step gets at a time for each request at once: a batch ends with its slowest answer, so few of them."""
@@ -42,14 +36,15 @@ def end_with_parent() -> None:
 
 def run(order: dict[str, Any], work: Path) -> None:
     """Let the recipe's pipeline work on rows `start` to `stop` of the order."""
-    from distilabel.pipeline import Pipeline, base
+    from tasks.generate.private_distilabel import pipeline_class
+
+    distilabel_pipeline = pipeline_class()  # before anything else of distilabel
     from distilabel.steps.generators.data import LoadDataFromDicts
 
     from tasks.generate.recipes import load_recipe
     from tasks.generate.settings import Settings
     from tasks.teacher.settings import Teacher
 
-    base.time = SimpleNamespace(sleep=lambda seconds: time.sleep(min(seconds, LOOK)))
     settings = Settings.model_validate(order["settings"])
     with (work / "order.jsonl").open(encoding="utf-8") as file:
         rows = [json.loads(line) for line in islice(file, order["start"], order["stop"])]
@@ -67,7 +62,7 @@ def run(order: dict[str, Any], work: Path) -> None:
         where = {name: order[name] for name in ("run", "attempt", "address", "root") if name in order}
         return CachedTeacher(settings=who, budget=settings.budget, work=str(work), **where)
 
-    class Announced(Pipeline):  # type: ignore[misc]
+    class Announced(distilabel_pipeline):  # type: ignore[misc,valid-type]
         """Says that its steps are about to go because all is done, so that one that goes before was killed."""
 
         def _teardown(self) -> None:
@@ -79,13 +74,10 @@ def run(order: dict[str, Any], work: Path) -> None:
         load_recipe(settings.recipe).build(settings, first, teacher, batch)
     # A local model is in memory once: one step after the other.
     groups = "sequential_step_execution" if settings.teacher.kind == "local" else None
-    answers = pipeline.run(use_cache=False, **({"load_groups": groups} if groups else {}))["default"]["train"]
-    if "distilabel_metadata" in answers.column_names:
-        answers = answers.remove_columns("distilabel_metadata")
-    slots = answers["slot"] if "slot" in answers.column_names else [0] * len(answers)
-    order_of_rows = sorted(range(len(answers)), key=list(zip(answers["place"], slots, strict=True)).__getitem__)
+    answers = pipeline.run(use_cache=False, **({"load_groups": groups} if groups else {}))
     with written(work / ANSWERS) as aside, aside.open("w", encoding="utf-8") as file:
-        for row in answers.select(order_of_rows):
+        for row in sorted(answers, key=lambda row: (row["place"], row.get("slot", 0))):
+            row.pop("distilabel_metadata", None)
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

@@ -5,6 +5,7 @@ Nothing of peft is imported before a function is called.
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,16 @@ def wrappers() -> tuple[type, ...]:
     from peft.utils.other import AuxiliaryTrainingWrapper
 
     return BaseTunerLayer, AuxiliaryTrainingWrapper
+
+
+@contextmanager
+def without_card(model: Any) -> Iterator[None]:
+    """Have `model` write no model card beside what it saves, which takes longer than a small adapter itself."""
+    model.create_or_update_model_card = lambda _folder: None
+    try:
+        yield
+    finally:
+        del model.create_or_update_model_card
 
 
 def adapter_keys(model: Any) -> set[str]:

@@ -14,6 +14,7 @@ from tasks.models.compact import HALVES, compact
 from tasks.models.embedder import Embedder
 from tasks.models.head import Head
 from tasks.models.loading import bits_and_bytes
+from tasks.models.private_peft import without_card
 from tasks.models.shards import stored_tensors
 from tasks.training import sharding
 from tasks.training.adapters import INITIAL
@@ -93,7 +94,7 @@ def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
     """Save an adapter or a whole model into the folder `out`, in bytes that depend on the weights only.
 
     `base` is what `base_model_name_or_path` of an adapter shall say. `start`: see `initial`. peft writes sets in hash
-    order and a model card that holds versions; both are mended here.
+    order, which is mended here, and a model card that holds versions, which is left out.
     """
     options: dict[str, Any] = {}
     if hasattr(model, "peft_config"):
@@ -102,7 +103,7 @@ def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
         options["selected_adapters"] = ["default"]  # and not the copy that a preference loss compares with
         if start is not None:
             options["path_initial_model_for_weight_conversion"] = str(start)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), without_card(model):
         # said of the copy as it was before training, which peft loads for the difference and puts away again
         warnings.filterwarnings("ignore", message="(PiSSA|OLoRA) changes the base weights")
         if sharding.is_shared(model) and not hasattr(model, "peft_config"):
@@ -111,7 +112,6 @@ def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
             model.save_pretrained(out, state_dict=sharding.own_weights(model), **options)
         else:
             model.save_pretrained(out, **options)
-    (out / "README.md").unlink(missing_ok=True)
     config = out / "adapter_config.json"
     if config.exists():
         values = json.loads(config.read_text())

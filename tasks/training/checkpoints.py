@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ NO_ROOM = ("No space left", "StorageFull", "file write failed", "unexpected pos"
 
 def key(inputs: dict[str, Any], *packages: Path) -> str:
     """Hash of everything that decides the result: `inputs`, the libraries, this code and that in `packages`."""
-    return fingerprint(_known(inputs, packages))[:16]
+    return _short(_known(inputs, packages))
 
 
 def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
@@ -60,7 +61,7 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
     the rows come in the same order, and sums differ in their last bits.
     """
     known = _known(inputs, packages)
-    target = scratch.with_name(f"{scratch.name}-{key(inputs, *packages)}")
+    target = scratch.with_name(f"{scratch.name}-{_short(known)}")
     others = [other for other in scratch.parent.glob(f"{scratch.name}-*") if other != target]
     others.sort(key=_made, reverse=True)
     if not target.exists() and (same := next((other for other in others if _shared_out(other, known)), None)):
@@ -123,10 +124,23 @@ def _made(target: Path) -> float:
 
 
 def _known(inputs: dict[str, Any], packages: tuple[Path, ...]) -> dict[str, Any]:
+    return {"inputs": inputs, "code": _code(packages), "libraries": _libraries()}
+
+
+def _short(known: dict[str, Any]) -> str:
+    return fingerprint(known)[:16]
+
+
+@cache
+def _code(packages: tuple[Path, ...]) -> dict[str, str]:
+    """Hashes of the code, as it was when this process first asked: what has been imported no longer changes."""
     files = [file for package in (ROOM, *packages) for file in sorted(package.glob("*.py"))]
-    code = {f"{file.parent.name}/{file.name}": sha256(file) for file in (*files, *LOADING)}
-    libraries = {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes")}
-    return {"inputs": inputs, "code": code, "libraries": libraries}
+    return {f"{file.parent.name}/{file.name}": sha256(file) for file in (*files, *LOADING)}
+
+
+@cache
+def _libraries() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes")}
 
 
 def _differing(old: Any, new: Any, name: str = "") -> list[str]:

@@ -32,6 +32,7 @@ from tasks.training.methods import METHODS
 from tasks.training.muon import Muon
 from tasks.training.pace import PaceCallback
 from tasks.training.parts import RoundedOptimizer
+from tasks.training.private_accelerate import look_up_packages_once
 from tasks.training.settings import Optimization
 from tasks.training.tuning_settings import Tuning
 from tasks.training.usage import Usage
@@ -66,7 +67,11 @@ class Workload:
 
 
 def prepare(settings: Optimization) -> None:
-    """Fix what would make two runs differ: threads, seeds, and kernels whose order of addition varies."""
+    """Fix what would make two runs differ: threads, seeds, and kernels whose order of addition varies.
+
+    To be called before the trainer is made.
+    """
+    look_up_packages_once()
     torch.set_num_threads(settings.threads)
     # torch.use_deterministic_algorithms(True), without loading torch's compiler to tell it so: nothing is compiled
     torch.set_deterministic_debug_mode("error")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from tasks.models.private_peft import without_card
 from tasks.training import distributed, universal
 
 WEIGHTS, STATES = "weights", "optimizer"
@@ -34,7 +35,8 @@ class SharedCheckpoints:
             Path(output_dir or "").mkdir(parents=True, exist_ok=True)  # the engine writes the weights with the states
             return
         if not self.shared:
-            super().save_model(output_dir, _internal_call)  # type: ignore[misc]
+            with without_card(self.model):
+                super().save_model(output_dir, _internal_call)  # type: ignore[misc]
             return
         from torch.distributed.checkpoint.state_dict_saver import save
 
@@ -45,6 +47,9 @@ class SharedCheckpoints:
         if self.args.should_save:
             torch.save(self.lr_scheduler.state_dict(), folder / SCHEDULER)
         self._save_rng_state(str(folder))
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Write none: trl makes one anew with each checkpoint, and nobody reads it there."""
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)  # type: ignore[misc]

@@ -13,17 +13,14 @@ def answer(grammar: Grammar, request: str) -> str | None:
 
 def _find(grammar: Grammar, request: str) -> str | None:
     spoken = request.removesuffix("?").split()
-    for intent in grammar.intents:
-        for phrasing in (*intent.requests, *intent.held_out):
-            if (values := _match(grammar, intent, phrasing.removesuffix("?").split(), spoken)) is not None:
-                return fill(intent.command, values)
+    for intent, pattern in grammar.patterns.get(len(spoken), []):
+        if (values := _match(grammar, intent, pattern, spoken)) is not None:
+            return fill(intent.command, values)
     return None
 
 
 def _match(grammar: Grammar, intent: Intent, pattern: list[str], spoken: list[str]) -> dict[str, str] | None:
-    """Values of the slots where `spoken` follows `pattern` word by word, else None."""
-    if len(pattern) != len(spoken):
-        return None
+    """Values of the slots where `spoken` follows `pattern`, which has as many words, word by word; else None."""
     values: dict[str, str] = {}
     for piece, word in zip(pattern, spoken, strict=True):
         if piece.startswith("{"):

@@ -45,6 +45,16 @@ class Grammar:
         """Commands of intents without slots: each is the only one of its kind, so it is never held out."""
         return frozenset(intent.command for intent in self.intents if not intent.slots)
 
+    @cached_property
+    def patterns(self) -> dict[int, list[tuple[Intent, list[str]]]]:
+        """By the number of its words: each phrasing, as words, and its intent. Held-out phrasings are among them."""
+        by_length: dict[int, list[tuple[Intent, list[str]]]] = {}
+        for intent in self.intents:
+            for phrasing in (*intent.requests, *intent.held_out):
+                pattern = phrasing.removesuffix("?").split()
+                by_length.setdefault(len(pattern), []).append((intent, pattern))
+        return by_length
+
     def held_out(self, command: str) -> bool:
         """Whether this exact command is kept for the test split; depends on its text alone."""
         digest = hashlib.sha256(command.encode()).digest()

@@ -23,8 +23,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("objective", "arguments", "beside"),
     [
         ("dpo", {"beta": 0.5}, {}),
-        ("dpo", {"ld_alpha": 0.5}, {}),
-        ("dpo", {"f_divergence_type": "forward_kl"}, {}),
+        pytest.param("dpo", {"ld_alpha": 0.5}, {}, marks=pytest.mark.long),
+        pytest.param("dpo", {"f_divergence_type": "forward_kl"}, {}, marks=pytest.mark.long),
         ("dpo", {"loss_weights": [1.0, 0.2]}, {"loss_type": ["sigmoid", "sft"]}),
         ("kto", {"desirable_weight": 0.5}, {}),
         ("orpo", {"beta": 0.5}, {}),

@@ -52,7 +52,7 @@ def held_out(paths: Paths, adapter: Path) -> float:
 
 
 def test_ppo_is_rewarded_more_on_held_out_prompts_and_ends_in_the_same_bytes_after_a_kill(project: Paths) -> None:
-    settings = settings_with(**PPO)
+    settings = settings_with(**PPO | {"steps": 12})
     before = held_out(project, project.fitted)
     stage.run(settings, project)
     assert held_out(project, project.aligned) > 1.5 * before

@@ -20,14 +20,16 @@ from tasks.generate.stage import run
 from tasks.rows.canonical import row_id
 from tasks.teacher.request import Request, Response
 from tasks.teacher.response_store import DATABASE, ResponseStore
+from tests.tasks.generate.test_recipes import check
 from tests.tasks.generating import ROOT, ledger, lines, outputs, project, requests, settings, start
 from tests.tasks.good_teacher import good
 from tests.tasks.teacher_server import Asked, Reply, teacher_server
 
 SEED = ROOT / "data" / "seed"
 FEW: dict[str, Any] = {"rows": 30, "validation_rows": 4, "test_rows": 6, "batch_size": 8}
-MANY = {"rows": 60, "instructions": {"each": 4, "evolutions": 0}, "teacher": {"concurrency": 2}}
-"""15 requests for tasks, then 60 for answers, two at once."""
+MANY = {"rows": 12, "instructions": {"each": 4}, "teacher": {"concurrency": 2}}
+ASKED, PART = 3 + 12 + 12, 5
+"""Requests for tasks, for harder ones and for answers, two at once; how many are answered until something is killed."""
 
 
 @pytest.fixture
@@ -144,7 +146,8 @@ def undisturbed(folder: Path) -> dict[str, bytes]:
     with teacher_server(good) as server:
         paths = project(folder)
         run(settings("instructions", server.base_url, **MANY), paths)
-        assert requests(server) == 75
+        assert requests(server) == ASKED
+    check("instructions", paths, 12, {}, ASKED)
     return {name: content for name, content in outputs(paths).items() if name != "settings.json"}
 
 
@@ -182,7 +185,7 @@ def test_server_step_and_stage_killed_in_turn_cost_nothing_twice(victims: list[s
     waiting: list[Asked] = []
     port = 0
     for victim in victims:
-        halt[0] += 15
+        halt[0] += PART
         reached.clear()
         dead.clear()
         waiting.clear()
@@ -206,12 +209,12 @@ def test_server_step_and_stage_killed_in_turn_cost_nothing_twice(victims: list[s
             assert stage.wait(60) == AGAIN
         assert not paths.generated.exists()
         assert len(lines_of(paths)) == halt[0]
-    left = 75 - halt[0]
+    left = ASKED - halt[0]
     halt[0] = 1000
     with teacher_server(script, port) as server:
         assert resumed(paths, chosen) == expected
         assert requests(server) == left
-    assert len(paid) == len(set(paid)) == 75
+    assert len(paid) == len(set(paid)) == ASKED
     assert not paths.scratch("generate").exists()
 
 
@@ -235,15 +238,16 @@ def lines_of(paths: Paths) -> list[str]:
 def test_a_changed_prompt_pays_for_what_changed_and_changing_back_for_nothing(tmp_path: Path) -> None:
     paths = project(tmp_path)
     with teacher_server(good) as server:
-        run(settings("documents", server.base_url), paths)
+        run(documents := settings("documents", server.base_url, documents={"questions": 3}), paths)
+        check("documents", paths, 3, {"unsupported": 3, "missing": 3}, 3)
         first = {name: content for name, content in outputs(paths).items() if name != "responses.jsonl"}
         document = paths.data / "documents/b.md"
         before = document.read_text()
         document.write_text(before.replace("kept in store", "held in store"))
-        run(settings("documents", server.base_url), paths)
+        run(documents, paths)
         assert requests(server) == 3 + 1
         document.write_text(before)
-        run(settings("documents", server.base_url), paths)
+        run(documents, paths)
         assert requests(server) == 4
     assert {name: content for name, content in outputs(paths).items() if name != "responses.jsonl"} == first
     assert len(lines(paths.responses)) == 4
@@ -268,7 +272,7 @@ def test_a_budget_stops_cleanly_and_keeps_what_it_has(tmp_path: Path) -> None:
         more = settings("magpie", server.base_url, rows=30, max_loss=0, teacher=prices)
         run(more, paths)
         assert requests(server) == 60 - asked
-    assert ledger(paths)["out"] == {"train": 30}
+    check("magpie", paths, 30, {}, 60)
 
 
 def test_a_damaged_record_is_refused_by_its_line(tmp_path: Path) -> None:
@@ -305,6 +309,17 @@ def test_a_refused_run_leaves_nothing_but_what_was_paid_for_and_is_not_in_the_re
     with pytest.raises(InputError):
         run(refused, paths)
     assert len(lines_of(paths)) == 3
+
+
+@pytest.mark.long
+def test_the_pipeline_starts_without_libraries_for_steps_of_others() -> None:
+    spared = "{'datasets', 'pandas', 'redis', 'torch', 'transformers'}"
+    code = (
+        "import sys; from tasks.generate.private_distilabel import pipeline_class; pipeline_class(); "
+        f"import pyarrow, tasks.generate.teacher.model; pyarrow.array([1]); print({spared} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_declaring_the_stage_imports_nothing_heavy() -> None:

@@ -16,9 +16,9 @@ from tasks.train.settings import Settings as Train
 
 
 def training(what: str, settings: Any) -> Training:
-    """Rows of 64 tokens on a Llama of two layers."""
+    """Rows of 64 tokens on a Llama of one layer."""
     config = LlamaConfig(
-        hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=2,
         vocab_size=1000, dtype="bfloat16",
     )  # fmt: skip
     return Training(what, what, settings, settings, config, Lengths(64, 64, "drawn"))

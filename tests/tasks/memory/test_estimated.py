@@ -16,7 +16,7 @@ from tasks.training import memory_estimate
     [
         pytest.param("lora", "packs", ["checkpointed"], marks=pytest.mark.long),
         pytest.param("full", "rows", [], marks=pytest.mark.long),
-        ("lora", "rows", []),
+        pytest.param("lora", "rows", [], marks=pytest.mark.long),
         ("qlora", "packs", []),
     ],
 )

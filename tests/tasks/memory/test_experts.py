@@ -20,9 +20,14 @@ MIXTRAL = 2 * 500 * 64 + 2 * (4 * 64 * 64 + 8 * 64 + 8 * 3 * 64 * 128 + 2 * 64) 
 """Weights: embeddings and head; of each layer attention, router, eight experts of three matrices, two norms; a norm."""
 
 
-@pytest.mark.parametrize(("kind", "checkpointed"), [*product((MixtralConfig, Qwen3MoeConfig), (False, True))])
-@pytest.mark.parametrize(("method", "bfloat16"), [*product(("lora", "full"), (False, True))])
-def test_a_mixture_has_a_price(kind: type[MixtralConfig], method: str, bfloat16: bool, checkpointed: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "checkpointed", "method", "bfloat16"),
+    [
+        pytest.param(*case, marks=pytest.mark.long if case[1] != case[3] else ())
+        for case in product((MixtralConfig, Qwen3MoeConfig), (False, True), ("lora", "full"), (False, True))
+    ],
+)
+def test_a_mixture_has_a_price(kind: type[MixtralConfig], checkpointed: bool, method: str, bfloat16: bool) -> None:
     config = kind(**SIZES, architectures=[kind.__name__.replace("Config", "ForCausalLM")], dtype="bfloat16")
     settings = Settings.model_validate({"method": method, "gradient_checkpointing": checkpointed})
     needed = price("train", config, settings, settings, Batch(4, 64, 64), bfloat16=bfloat16, card=True)

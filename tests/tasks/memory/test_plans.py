@@ -26,9 +26,9 @@ ADAPTER_70B = 80 * 16 * (2 * (8192 + 8192) + 2 * (8192 + 1024) + 3 * (8192 + 286
 
 
 @cache
-def training(model: str, method: str, tokens: int = 2048) -> Training:
-    """Rows of so many tokens, one at a time, with activations computed again."""
-    config = LlamaConfig(**MODELS[model], dtype="bfloat16", tie_word_embeddings=False)
+def training(model: str, method: str, tokens: int = 2048, **changes: Any) -> Training:
+    """Rows of so many tokens, one at a time, with activations computed again; `changes`: of the configuration."""
+    config = LlamaConfig(**MODELS[model] | changes, dtype="bfloat16", tie_word_embeddings=False)
     settings = Settings.model_validate(
         {"method": method, "batch_size": 1, "gradient_checkpointing": True, "padding_free": False}
     )
@@ -70,6 +70,7 @@ def test_8b_in_full_on_eight_cards_of_24_gib(capsys: pytest.CaptureFixture[str])
     assert all(len(line) <= 100 for line in lines[:-1])
 
 
+@pytest.mark.long
 def test_70b_by_lora_on_two_cards_of_80_gib(capsys: pytest.CaptureFixture[str]) -> None:
     plan = training("Llama 3.3 70B", "lora")
     lines, fault = verdict(plan, "80GB x 2", capsys)
@@ -122,13 +123,15 @@ def test_what_makes_70b_in_full_fit_on_sixteen_cards_is_fewer_bytes_a_weight_and
 def test_what_the_settings_refuse_is_no_way_out(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = training("Llama 3.1 8B", "full")
+    plan = training("Llama 3.1 8B", "full", num_hidden_layers=1)
     monkeypatch.setattr(plans, "_refusal", lambda _training, _settings, strategy, _cluster: strategy != "ddp" and "no")
-    lines, fault = verdict(plan, "24GB x 8", capsys)
+    lines, fault = verdict(plan, "1GB x 8", capsys)
     assert "  fsdp2 is not offered here: no" in lines
     assert "no strategy that is offered here fits" in fault
     assert "no number of these GPUs is enough" in fault  # by ddp each holds all
 
 
 def test_where_the_parts_at_work_do_not_fit_no_number_of_cards_does() -> None:
-    assert least_cards(training("Llama 3.3 70B", "full"), 8 * GIB) is None
+    whole = training("Llama 3.1 8B", "full", num_hidden_layers=1)
+    assert least_cards(whole, 2 * GIB) is None
+    assert least_cards(whole, 80 * GIB) == 1

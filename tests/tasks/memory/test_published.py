@@ -13,7 +13,9 @@ LINES = PAGE.partition(HEAD)[2].partition("\n\n")[0].strip().splitlines()
 
 SAMPLE = [row for row in ROWS if (row.source, row.model, row.tokens) in {
     ("LLaMA-Factory", "Llama 2 7B", 1024), ("LLaMA-Factory, wiki", "Llama 2 7B", 8192),
-} and row.what not in ("full, bfloat16", "QLoRA, 8 bits")]  # fmt: skip
+} and (row.what, row.tokens) not in (
+    ("full, bfloat16", 1024), ("QLoRA, 8 bits", 1024), ("QLoRA, 4 bits", 1024)
+)]  # fmt: skip
 """Full tuning, LoRA and QLoRA, of a page and of what was measured."""
 
 

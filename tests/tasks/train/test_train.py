@@ -73,6 +73,7 @@ def test_the_same_bytes_twice_and_after_a_kill(project: Paths, method: str, monk
         run.tune(settings, project)
     (scratch,) = (project.data / "scratch").iterdir()
     assert checkpoints.latest(scratch) == scratch / "checkpoint-4"
+    assert not list(scratch.rglob("README.md"))  # nobody reads a card of a checkpoint
     run.tune(settings, project)
     assert hashes(project) == first
 
