@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.core.imports import spare_transformers
 from tests import shared
 
 gc.disable()  # while torch and its kind are imported there is nothing to collect, and it takes long
+spare_transformers()
 
 PATIENCE = 1200
 """Seconds until a long test that hangs is ended; others have `timeout` in pyproject.toml."""
