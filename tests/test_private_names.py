@@ -8,7 +8,6 @@ import importlib
 import inspect
 import re
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest

@@ -83,7 +83,8 @@ def check_file(folder: Path) -> list[str]:
 def try_out(tokenizer: Any, patterns: list[str], folder: Path) -> None:
     """Have `tokenizer` (transformers') read texts that its `patterns` find difficult, apart from this process.
 
-    One that is made of the same files as another that has read them is not tried again. Raises `ModelError` where it breaks on one, takes too much time or memory, or makes far more of it than it was.
+    One that is made of the same files as another that has read them is not tried again. Raises `ModelError` where it
+    breaks on one, takes too much time or memory, or makes far more of it than it was.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:  # one written in Python

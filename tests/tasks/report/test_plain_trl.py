@@ -118,8 +118,8 @@ def compare(root: Path, cases: dict[str, Case]) -> None:
             expected[f"{name}: {stage}"] = logged(folder)
             codes.append((f"{name}: {stage}", str(place), blocks[stage]))
     done = subprocess.run(
-        [sys.executable, "-c", RUN],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, input=json.dumps(codes), capture_output=True, text=True, check=False,
+        [sys.executable, "-c", RUN], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=json.dumps(codes), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("LOSSES ")]
