@@ -7,6 +7,7 @@ the same each time is made once a process and copied, with the state of torch's 
 import atexit
 import json
 import shutil
+import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from tempfile import mkdtemp
@@ -119,25 +120,25 @@ _kept: dict[str, tuple[Path, Any]] = {}
 """What was made: by its arguments the folder, and the state of torch's generator behind it."""
 
 
-def _copied(folder: Path, arguments: str, make: Callable[[Path], object]) -> Path:
-    """Copy to `folder` what `make` makes for these arguments; return where it was made."""
-    import torch
-
+def copied(folder: Path, arguments: str, make: Callable[[Path], object]) -> Path:
+    """Copy to `folder` what `make` makes for these arguments, which it does once; return where."""
     if arguments not in _kept:
         place = Path(mkdtemp(prefix="temper-tiny-")) / "made"
         atexit.register(shutil.rmtree, place.parent, ignore_errors=True)
         place.mkdir()
         make(place)
-        _kept[arguments] = place, torch.get_rng_state()
+        torch = sys.modules.get("torch")
+        _kept[arguments] = place, torch and torch.get_rng_state()
     place, state = _kept[arguments]
     shutil.copytree(place, folder, copy_function=shutil.copy, dirs_exist_ok=True)
-    torch.set_rng_state(state)
+    if state is not None:
+        sys.modules["torch"].set_rng_state(state)
     return place
 
 
 def model(folder: Path, *, vocabulary: int, tied: bool = True, dtype: str = "float32", **shape: Any) -> Path:
     """Save a random Llama, 2 layers and 64 wide unless `shape` says otherwise, with 2 of 4 heads for keys."""
-    _copied(folder, f"{vocabulary} {tied} {dtype} {shape}", lambda place: _model(place, vocabulary, tied, dtype, shape))
+    copied(folder, f"{vocabulary} {tied} {dtype} {shape}", lambda place: _model(place, vocabulary, tied, dtype, shape))
     return folder
 
 
@@ -232,7 +233,7 @@ def project(root: Path, *, method: str = "lora", dtype: str = "float32", tied: b
     `method`: lora puts an adapter into data/trained, full a whole model, none nothing.
     """
     paths = Paths(root)
-    made = _copied(root, f"{method} {dtype} {tied}", lambda place: _project(Paths(place), method, dtype, tied))
+    made = copied(root, f"{method} {dtype} {tied}", lambda place: _project(Paths(place), method, dtype, tied))
     if method == "lora":
         file = paths.trained / "adapter_config.json"
         write_text(file, file.read_text().replace(str(made), str(root)))
