@@ -16,7 +16,7 @@ from tests.hostile.__main__ import KINDS
 SAMPLES = {"models": 0.03, "chats": 0.03, "rows": 0.05, "documents": 0.06}
 """Share of the fixed inputs that are tried here, by kind; the others take too long to prepare."""
 
-DRAWN, MANY = 6, 250
+DRAWN, MANY = 3, 250
 
 
 def ended(kind: str, *options: str) -> dict[str, float]:

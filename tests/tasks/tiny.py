@@ -233,10 +233,10 @@ def project(root: Path, *, method: str = "lora", dtype: str = "float32", tied: b
     `method`: lora puts an adapter into data/trained, full a whole model, none nothing.
     """
     paths = Paths(root)
-    made = copied(root, f"{method} {dtype} {tied}", lambda place: _project(Paths(place), method, dtype, tied))
+    place = copied(root, f"{method} {dtype} {tied}", lambda place: _project(Paths(place), method, dtype, tied))
     if method == "lora":
         file = paths.trained / "adapter_config.json"
-        write_text(file, file.read_text().replace(str(made), str(root)))
+        write_text(file, file.read_text().replace(str(place), str(root)))
     return paths
 
 
