@@ -287,7 +287,7 @@ def test_the_folder_loads_without_the_project(project: Paths, tmp_path: Path) ->
     from transformers import AutoModelForCausalLM
 
     program = (
-        f"import runpy; runpy.run_path({imports.__file__!r})['spare_transformers']()\n"
+        f"import gc, runpy; gc.disable(); runpy.run_path({imports.__file__!r})['spare_transformers']()\n"
         "import sys, torch; from transformers import AutoModelForCausalLM, AutoTokenizer\n"
         "model = AutoModelForCausalLM.from_pretrained(sys.argv[1]); AutoTokenizer.from_pretrained(sys.argv[1])\n"
         "torch.save(model(torch.arange(3, 40)[None]).logits.detach(), sys.argv[2])\n"
