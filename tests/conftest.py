@@ -7,9 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.core.imports import spare_transformers
+from tasks.engine import local
 from tests import shared
 
 gc.disable()  # while torch and its kind are imported there is nothing to collect, and it takes long
+spare_transformers()
 
 PATIENCE = 1200
 """Seconds until a long test that hangs is ended; others have `timeout` in pyproject.toml."""
@@ -79,6 +82,17 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         gc.collect()
         gc.freeze()
         imported["modules"] = len(sys.modules)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_process() -> Iterator[None]:
+    """Stages that run in this process fork no workers: other tests have the other cores.
+
+    That several processes make the same is compared in tests/tasks/engine; stages in processes of their own fork.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "cores", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Which files of `tasks` a stage imports: what dvc.yaml has to declare as its code."""
 
 import ast
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -15,16 +16,7 @@ def imported(file: Path) -> frozenset[str]:
     """
     names = set()
     package = ".".join(file.relative_to(ROOT).parent.parts)
-    tree = ast.parse(file.read_text())
-    for_types = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
-    for node in ast.walk(tree):
-        if id(node) in for_types:
-            continue
+    for node in statements(ast.parse(file.read_text()).body, for_types=False):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -33,6 +25,20 @@ def imported(file: Path) -> frozenset[str]:
             parts = [f"{module}.{alias.name}" for alias in node.names]
             names |= {part if _is_module(part) else module for part in parts}
     return frozenset(names)
+
+
+def statements(body: Iterable[ast.AST], *, for_types: bool = True) -> Iterator[ast.AST]:
+    """The statements of a file at any depth, without the expressions, which are most of it.
+
+    `for_types`: also those below `if TYPE_CHECKING:`.
+    """
+    for node in body:
+        yield node
+        if not for_types and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield from statements(getattr(node, "body", ()), for_types=for_types)
+        for field in ("handlers", "cases", "orelse", "finalbody"):
+            yield from statements(getattr(node, field, ()), for_types=for_types)
 
 
 @cache

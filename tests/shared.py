@@ -14,8 +14,6 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.server import Server
-
 NAME = "TEMPER_TESTS_SHARED"
 """The variable with the name of the folder."""
 
@@ -73,6 +71,7 @@ def once(name: str, make: Callable[[Path], None]) -> Path:
 
 def server() -> str:
     """The address of a Prefect server, started as `temper ui` does."""
+    from benchmarks.server import Server  # loads Prefect, which not every test run needs
 
     def make(place: Path) -> None:
         started = Server(place)

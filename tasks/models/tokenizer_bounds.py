@@ -19,6 +19,7 @@ from typing import Any
 from tasks.bounds.child import in_child
 from tasks.bounds.patterns import difficult_texts
 from tasks.core.errors import ModelError, TemperError
+from tasks.core.files import fingerprint, sha256
 from tasks.core.json_files import read_object
 
 FILE = "tokenizer.json"
@@ -41,6 +42,12 @@ SECONDS = 20.0
 
 ZERO_WIDTH = re.compile(r"\\[bBGK]|\(\?<?[=!]")
 """What lets a regular expression match between two characters, and not in an empty text."""
+
+SOURCES = ("*.json", "*.txt", "*.model", "vocab*")
+"""Files that a tokenizer is made of."""
+
+_tried: set[str] = set()
+"""Tokenizers that have read the difficult texts in this process, by their `_identity`."""
 
 SAMPLE = "Two words, 1,234.5 \u00e9t\u00e9 \u4e2d\u6587 \u0639\u0631\u0628\u064a \ufdfa \U0001f600\n\n\tend  "
 
@@ -76,10 +83,14 @@ def check_file(folder: Path) -> list[str]:
 def try_out(tokenizer: Any, patterns: list[str], folder: Path) -> None:
     """Have `tokenizer` (transformers') read texts that its `patterns` find difficult, apart from this process.
 
-    Raises `ModelError` where it breaks on one, takes too much time or memory, or makes far more of it than it was.
+    One that is made of the same files as another that has read them is not tried again. Raises `ModelError` where it
+    breaks on one, takes too much time or memory, or makes far more of it than it was.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:  # one written in Python
+        return
+    identity = _identity(tokenizer, folder)
+    if identity in _tried:
         return
 
     def refuse(why: str) -> TemperError:
@@ -102,6 +113,17 @@ def try_out(tokenizer: Any, patterns: list[str], folder: Path) -> None:
                 raise refuse(f"it decodes {len(text):,} characters, such as {text[:6]!r}, as {len(decoded):,}")
 
     in_child(read, SECONDS, refuse)
+    if identity:
+        _tried.add(identity)
+
+
+def _identity(tokenizer: Any, folder: Path) -> str:
+    """The tokenizer's class and way of loading, and the files that it is made of; "" where another file may count."""
+    if not (folder / FILE).is_file() or any(folder.glob("*.gguf")):
+        return ""
+    files = sorted({file for pattern in SOURCES for file in folder.glob(pattern) if file.is_file()})
+    mended = getattr(tokenizer.backend_tokenizer, "fix_mistral_regex", None)  # set by transformers
+    return fingerprint([type(tokenizer).__name__, mended, {file.name: sha256(file) for file in files}])
 
 
 def _texts(pattern: str) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What a run left, as files: the page, the card and the numbers."""
 
 import json
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,13 @@ def card(settings: Settings, results: RunResults) -> str:
 
 
 def _render(template: str, results: RunResults, *, autoescape: bool, **values: Any) -> str:
+    environment = _environment(autoescape, render.is_whole(results))
+    return environment.get_template(template).render(results=results, **values)
+
+
+@cache
+def _environment(autoescape: bool, whole: bool) -> Environment:
+    """The templates, compiled once a process; `whole`: whether the run tuned the whole model."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=autoescape,
@@ -173,12 +180,12 @@ def _render(template: str, results: RunResults, *, autoescape: bool, **values: A
         detectable=_detectable,
         value=_value,
         cell=_cell,
-        candidate=partial(candidate_name, whole=render.is_whole(results)),
+        candidate=partial(candidate_name, whole=whole),
         promotion=promotion,
         metric_name=metric_name,
         size=_size,
     )
-    return environment.get_template(template).render(results=results, **values)
+    return environment
 
 
 def _value(value: Any) -> str:

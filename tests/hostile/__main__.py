@@ -1,4 +1,4 @@
-"""Try bad inputs: `python -m tests.hostile KIND [--seed N] [--drawn N] [--fixed SHARE] [--only TEXT]`.
+"""Try bad inputs: `python -m tests.hostile KIND... [--seed N] [--drawn N] [--fixed SHARE] [--only TEXT]`.
 
 A line for each input that did not end as promised (`--all`: for each), a JSON summary at the end; exit code 1 where
 there was one.
@@ -22,9 +22,9 @@ KINDS = ("models", "chats", "rows", "documents", "params", "gguf")
 
 
 def main(arguments: list[str]) -> int:
-    """Try the inputs of one kind."""
+    """Try the inputs of one kind, or of several."""
     command = argparse.ArgumentParser(prog="python -m tests.hostile")
-    command.add_argument("kind", choices=KINDS)
+    command.add_argument("kinds", choices=KINDS, nargs="+", metavar="KIND", help=", ".join(KINDS))
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--drawn", type=int, default=100, help="inputs that are drawn")
     command.add_argument("--fixed", type=float, default=1.0, help="share of the fixed inputs, drawn too")
@@ -38,30 +38,33 @@ def main(arguments: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tests.hostile", *arguments])
     from tests.hostile.fork import outcome
 
-    kind = importlib.import_module(f"tests.hostile.{options.kind}")
-    draw = random.Random(options.seed)
     counts: Counter[str] = Counter()
     slowest, largest = 0.0, 0
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(json.dumps(counts)))  # what was tried so far
-    with tempfile.TemporaryDirectory(prefix="temper-hostile-") as root:
-        project = Path(root) / "project"
-        project.mkdir()
-        kind.prepare(project)
-        cases = [case for case in kind.fixed() if draw.random() < options.fixed and not (options.light and case.heavy)]
-        cases += islice((case for case in kind.drawn(draw) if not (options.light and case.heavy)), options.drawn)
-        for case in cases:
-            if options.only not in case.name:
-                continue
-            ended = outcome(case, project, Path(root) / "work", options.hang)
-            faults = list(ended.faults())
-            counts.update(["inputs", *faults, *(["faulty"] if faults else [])])
-            slowest, largest = max(slowest, ended.seconds), max(largest, ended.memory)
-            if faults or options.all:
-                print(
-                    f"{' '.join(faults) or 'right'}: {case.name[:100]}: code {ended.code}, {ended.seconds} s, "
-                    f"{ended.memory >> 20} MiB: {ended.sentence}",
-                    flush=True,
-                )
+    for name in options.kinds:
+        kind = importlib.import_module(f"tests.hostile.{name}")
+        draw = random.Random(options.seed)
+        with tempfile.TemporaryDirectory(prefix="temper-hostile-") as root:
+            project = Path(root) / "project"
+            project.mkdir()
+            kind.prepare(project)
+            drawn = (case for case in kind.drawn(draw) if not (options.light and case.heavy))
+            cases = [
+                case for case in kind.fixed() if draw.random() < options.fixed and not (options.light and case.heavy)
+            ]
+            for case in [*cases, *islice(drawn, options.drawn)]:
+                if options.only not in case.name:
+                    continue
+                ended = outcome(case, project, Path(root) / "work", options.hang)
+                faults = list(ended.faults())
+                counts.update(["inputs", *faults, *(["faulty"] if faults else [])])
+                slowest, largest = max(slowest, ended.seconds), max(largest, ended.memory)
+                if faults or options.all:
+                    print(
+                        f"{' '.join(faults) or 'right'}: {case.name[:100]}: code {ended.code}, {ended.seconds} s, "
+                        f"{ended.memory >> 20} MiB: {ended.sentence}",
+                        flush=True,
+                    )
     print(json.dumps({**counts, "seconds": slowest, "mebibytes": largest >> 20}))
     return 1 if counts["faulty"] else 0
 

@@ -18,7 +18,7 @@ from pathlib import Path
 HANG = 60.0
 """Seconds of computing after which an input counts as one that hangs; other work on the machine does not count."""
 
-HEAVY = (" MB", "bomb", "range(", "000", "(.*)*", "+)+", "|a)*", "|e)*", "\\s?)*", "grows", " ** ", "turns")
+HEAVY = (" MB", "bomb", "wide", "range(", "000", "(.*)*", "+)+", "|a)*", "|e)*", "\\s?)*", "grows", " ** ", "turns")
 """In the names of inputs that take seconds."""
 
 WAIT = 5

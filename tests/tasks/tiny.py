@@ -1,11 +1,16 @@
 """A project in small: a random 2-layer Llama, a byte-level BPE with ChatML, an adapter, rows, and the data layout.
 
-Everything is made here in a second or two; nothing is downloaded. Each function takes the place to write to.
+Everything is made here in a second or two; nothing is downloaded. Each function takes the place to write to. What is
+the same each time is made once a process and copied, with the state of torch's generator that making it leaves.
 """
 
+import atexit
 import json
-from collections.abc import Collection
+import shutil
+import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 from tasks.core.files import write_json, write_text
@@ -111,8 +116,33 @@ def other_teacher(folder: Path) -> None:
     coder.save_pretrained(folder)
 
 
+_kept: dict[str, tuple[Path, Any]] = {}
+"""What was made: by its arguments the folder, and the state of torch's generator behind it."""
+
+
+def copied(folder: Path, arguments: str, make: Callable[[Path], object]) -> Path:
+    """Copy to `folder` what `make` makes for these arguments, which it does once; return where."""
+    if arguments not in _kept:
+        place = Path(mkdtemp(prefix="temper-tiny-")) / "made"
+        atexit.register(shutil.rmtree, place.parent, ignore_errors=True)
+        place.mkdir()
+        make(place)
+        torch = sys.modules.get("torch")
+        _kept[arguments] = place, torch and torch.get_rng_state()
+    place, state = _kept[arguments]
+    shutil.copytree(place, folder, copy_function=shutil.copy, dirs_exist_ok=True)
+    if state is not None:
+        sys.modules["torch"].set_rng_state(state)
+    return place
+
+
 def model(folder: Path, *, vocabulary: int, tied: bool = True, dtype: str = "float32", **shape: Any) -> Path:
     """Save a random Llama, 2 layers and 64 wide unless `shape` says otherwise, with 2 of 4 heads for keys."""
+    copied(folder, f"{vocabulary} {tied} {dtype} {shape}", lambda place: _model(place, vocabulary, tied, dtype, shape))
+    return folder
+
+
+def _model(folder: Path, vocabulary: int, tied: bool, dtype: str, shape: dict[str, Any]) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -135,7 +165,6 @@ def model(folder: Path, *, vocabulary: int, tied: bool = True, dtype: str = "flo
         }
     )
     LlamaForCausalLM(config).to(getattr(torch, dtype)).save_pretrained(folder)
-    return folder
 
 
 def adapter(folder: Path, base: Path, *, scale: float = 0.05) -> Path:
@@ -203,9 +232,17 @@ def project(root: Path, *, method: str = "lora", dtype: str = "float32", tied: b
 
     `method`: lora puts an adapter into data/trained, full a whole model, none nothing.
     """
+    paths = Paths(root)
+    place = copied(root, f"{method} {dtype} {tied}", lambda place: _project(Paths(place), method, dtype, tied))
+    if method == "lora":
+        file = paths.trained / "adapter_config.json"
+        write_text(file, file.read_text().replace(str(place), str(root)))
+    return paths
+
+
+def _project(paths: Paths, method: str, dtype: str, tied: bool) -> None:
     import pyarrow.parquet as pq
 
-    paths = Paths(root)
     coder = tokenizer()
     coder.save_pretrained(paths.templated / "tokenizer")
     base = model(paths.base / "model", vocabulary=len(coder), tied=tied, dtype=dtype)
@@ -222,7 +259,6 @@ def project(root: Path, *, method: str = "lora", dtype: str = "float32", tied: b
         adapter(paths.trained, base)
     elif method == "full":
         model(paths.trained, vocabulary=len(coder), tied=tied, initializer_range=0.21)
-    return paths
 
 
 def guides(paths: Paths) -> None:

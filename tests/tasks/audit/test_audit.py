@@ -195,7 +195,7 @@ def test_a_template_by_itself(workdir: Path, capsys: pytest.CaptureFixture[str])
     assert json.loads(with_tokenizer[1])["dialogues"] == reports["good"]["dialogues"]
 
 
-@pytest.mark.parametrize("module", ["tasks.audit", "flows.cli.main"])
+@pytest.mark.parametrize("module", [pytest.param("tasks.audit", marks=pytest.mark.long), "flows.cli.main"])
 def test_from_an_empty_folder_as_a_process(module: str, workdir: Path) -> None:
     """As a user starts it, `temper audit` too; nothing is left behind, and no torch is imported."""
     before = sorted(Path().rglob("*"))

@@ -25,8 +25,8 @@ def refuse(why: str) -> InputError:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fifth of a second for a pattern: what would search for ever does not end in one second either."""
-    monkeypatch.setattr("tasks.bounds.patterns.TRIED", 0.2)
+    """A twentieth of a second for a pattern: what would search for ever does not end in one second either."""
+    monkeypatch.setattr("tasks.bounds.patterns.TRIED", 0.05)
 
 
 def spin() -> None:
@@ -35,10 +35,10 @@ def spin() -> None:
 
 
 def test_work_within_the_bounds_passes_and_leaves_no_alarm() -> None:
-    with Bounds(0.5, refuse):
+    with Bounds(0.1, refuse):
         text = "a" * MEBIBYTE
     start = time.process_time()
-    while time.process_time() - start < 0.7:
+    while time.process_time() - start < 0.2:
         pass
     assert len(text) == MEBIBYTE
 
@@ -94,12 +94,12 @@ def test_bounds_that_ring_leave_those_around_them_alone() -> None:
 
 
 def test_memory_is_refused_and_then_there_again() -> None:
-    sentence = r"^the file: it takes more than 0\.5 GiB of memory\.$"
-    with pytest.raises(InputError, match=sentence), Bounds(5.0, refuse, 2**29):
-        bytearray(2**30)
-    assert len(bytearray(2**30)) == 2**30
+    sentence = r"^the file: it takes more than 0\.125 GiB of memory\.$"
+    with pytest.raises(InputError, match=sentence), Bounds(5.0, refuse, 2**27):
+        bytearray(2**28)
+    assert len(bytearray(2**28)) == 2**28
     with Bounds(5.0, refuse, None):
-        assert len(bytearray(2**30)) == 2**30
+        assert len(bytearray(2**28)) == 2**28
     with pytest.raises(MemoryError), Bounds(5.0, refuse, None):
         raise MemoryError
 
@@ -120,7 +120,7 @@ def test_a_child_returns_what_its_work_returns() -> None:
 @pytest.mark.parametrize(
     ("work", "sentence"),
     [
-        (spin, r"the file: it takes more than 1 seconds of CPU time\."),
+        (spin, r"the file: it takes more than 0\.5 seconds of CPU time\."),
         (lambda: bytearray(2**34), r"the file: it takes more than 1 GiB of memory\."),
         (os.abort, r"the file: the library that reads it crashes \(SIGABRT\)\."),
         (lambda: 1 // 0, r"the file: ZeroDivisionError: integer division or modulo by zero\."),
@@ -130,7 +130,7 @@ def test_a_child_returns_what_its_work_returns() -> None:
 def test_a_child_that_does_not_end_well_is_a_sentence(work: object, sentence: str) -> None:
     assert callable(work)
     with pytest.raises(InputError, match=f"^{sentence}$"):
-        in_child(work, 1.0, refuse)
+        in_child(work, 0.5, refuse)
 
 
 def test_an_error_of_the_work_itself_comes_back() -> None:
@@ -153,7 +153,7 @@ def test_patterns_in_use_are_usable(pattern: str) -> None:
 )
 @pytest.mark.usefixtures("soon")
 def test_patterns_that_would_search_for_ever_are_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match=r"it takes more than 0\.2 second to search"):
+    with pytest.raises(ValueError, match=r"it takes more than 0\.05 second to search"):
         usable(pattern)
 
 
@@ -189,7 +189,7 @@ def test_a_pattern_has_a_second() -> None:
 @pytest.mark.parametrize("expression", ["(a+)+", "(a|a)*", r"(\w+\s?)*!", "(.*)*(.*)*x$"])
 def test_a_pattern_for_names_is_tried_as_it_is_used(expression: str) -> None:
     """Of a text that it has to match whole `(a+)+` goes through every part; searching, it takes the first."""
-    with pytest.raises(ValueError, match=r"takes more than 0\.2 second"):
+    with pytest.raises(ValueError, match=r"takes more than 0\.05 second"):
         usable_for_names(expression)
 
 

@@ -1,7 +1,10 @@
 """Templates that loop or grow are refused: with a dialogue of two words at once, with a long one that row alone."""
 
+from functools import partial
+
 import pytest
 
+from tasks.bounds.limits import Bounds
 from tasks.chat import renderer
 from tasks.chat.renderer import LARGEST, Endless, Renderer
 from tasks.chat.special_tokens import token_pattern
@@ -27,7 +30,7 @@ def templated(template: str) -> Renderer:
 @pytest.mark.parametrize(
     ("template", "why"),
     [
-        (LOOP, r"it takes more than 0\.2 seconds of CPU time to render one dialogue"),
+        (LOOP, r"it takes more than 0\.1 seconds of CPU time to render one dialogue"),
         (GROW, "it takes more than 1 GiB of memory to render one dialogue"),
         (LONG, r"its output is 2,000,\d{3} characters long"),
     ],
@@ -35,7 +38,7 @@ def templated(template: str) -> Renderer:
 def test_a_template_that_never_ends_is_refused_at_once(
     template: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renderer, "PROBING", 0.2 if template == LOOP else 5.0)
+    monkeypatch.setattr(renderer, "PROBING", 0.1 if template == LOOP else 5.0)
     with pytest.raises(ModelError, match=f"loops or grows without end: {why}"):
         templated(template)
 
@@ -62,7 +65,7 @@ def test_a_quote_without_an_end_is_looked_for_once() -> None:
 
 def test_only_the_row_that_makes_it_loop_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ready = templated("{% if messages|length > 2 %}" + LOOP + "{% endif %}")
-    monkeypatch.setattr(renderer, "RENDERING", 0.2)
+    monkeypatch.setattr(renderer, "RENDERING", 0.1)
     short = tiny.conversations()[0]
     assert "docker start web" in ready.render(short)
     with pytest.raises(Endless, match="loops or grows"):
@@ -73,7 +76,8 @@ def test_only_the_row_that_makes_it_loop_is_refused(monkeypatch: pytest.MonkeyPa
 def test_rows_that_have_one_bound_together_leave_alone_where_they_exceed_it(
     endless: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renderer, "RENDERING", 0.2 if endless == LOOP else 5.0)
+    monkeypatch.setattr(renderer, "RENDERING", 0.1 if endless == LOOP else 5.0)
+    monkeypatch.setattr(renderer, "Bounds", partial(Bounds, memory=2**27))
     tokenizer = tiny.tokenizer()
     short = row(tiny.conversations()[0])
     rows = [{**short, "id": "first"}, row([*short["messages"], *short["messages"]], id="long"), {**short, "id": "last"}]

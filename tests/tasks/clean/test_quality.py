@@ -158,7 +158,7 @@ def test_a_language_that_cannot_be_told_and_none_at_all_are_refused(paths: Paths
              "private_secret": 13, "refusal": 10, "repaired_mojibake": 2, "repetition": 2, "truncated": 3},
         ),
         ("preference", {"refusal": 1, "repaired_control_characters": 1, "repaired_mojibake": 1, "truncated": 2}),
-        ("docker", {"conflicting_answers": 13}),
+        pytest.param("docker", {"conflicting_answers": 13}, marks=pytest.mark.long),
     ],
 )  # fmt: skip
 def test_public_data_lose_no_row_to_a_step(tmp_path: Path, source: str, reported: dict[str, int]) -> None:

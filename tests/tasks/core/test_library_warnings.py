@@ -60,7 +60,9 @@ def large_tokenizer(folder: Path, *controls: str) -> None:
     (folder / "config.json").write_text(json.dumps(config))
 
 
-@pytest.mark.parametrize(("controls", "checks"), [((), []), (("[INST]",), ["mistral_regex"])])
+@pytest.mark.parametrize(
+    ("controls", "checks"), [pytest.param((), [], marks=pytest.mark.long), (("[INST]",), ["mistral_regex"])]
+)
 def test_what_transformers_warns_of_a_tokenizer_is_told_and_made_right(
     controls: tuple[str, ...], checks: list[str], tmp_path: Path
 ) -> None:
@@ -81,3 +83,8 @@ def test_a_regex_that_was_made_right_stays_so(tmp_path: Path) -> None:
     split = json.loads((tmp_path / "saved" / "tokenizer.json").read_text())["pre_tokenizer"]["pretokenizers"][0]
     assert "\\p{N}|" in json.dumps(split) and "{1,3}" not in json.dumps(split)  # digits one by one
     assert "mistral_regex" not in load(tmp_path / "saved", Settings())[1]
+
+
+def test_the_regex_of_another_family_is_right_as_it_is(tmp_path: Path) -> None:
+    large_tokenizer(tmp_path / "tok")
+    assert "mistral_regex" not in load(tmp_path / "tok", Settings())[1]

@@ -42,6 +42,12 @@ filter_list:
 TEXT = {"kind": "loglikelihood_rolling", "text": "", "target": '"{{question}}"', "metric": "bits_per_byte"}
 
 
+@pytest.fixture(autouse=True)
+def without_survey(monkeypatch: pytest.MonkeyPatch) -> None:
+    """lm-eval adds to its results which packages and processor there are: by pip and other programs, for seconds."""
+    monkeypatch.setattr("lm_eval.evaluator.add_env_info", lambda results: None)
+
+
 @pytest.fixture(scope="module")
 def scoring(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tasks with choices and with answers: one that draws, one whose answers are read in two ways, one without end."""

@@ -107,7 +107,7 @@ def test_dropout_is_that_of_the_settings(project: Paths) -> None:
     assert tiny.read(project.trained / "adapter_config.json")["lora_dropout"] == 0.3
 
 
-@pytest.mark.parametrize("method", ["dora", "ia3", "hira", "ln_tuning"])
+@pytest.mark.parametrize("method", ["dora", "ia3", pytest.param("hira", marks=pytest.mark.long), "ln_tuning"])
 def test_other_kinds_go_on_too(project: Paths, method: str) -> None:
     settings = SMALL.model_copy(update={"method": method, "learning_rate": 1e-3})
     run.tune(settings, project)

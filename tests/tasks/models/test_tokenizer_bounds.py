@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tasks.base.ready import check
 from tasks.core.errors import ModelError
+from tasks.models import tokenizer_bounds
 from tasks.models.loading import load_tokenizer
 from tasks.models.tokenizer_bounds import check_file
 from tasks.template.encode import Encoder
@@ -135,6 +137,23 @@ def test_a_class_that_the_file_is_not_of_is_named(folder: Path) -> None:
     change(folder, "tokenizer_config.json", tokenizer_class="BertTokenizer")
     with pytest.raises(ModelError, match=r"loaded as a BertTokenizer, cannot .*\[UNK\].*tokenizer_config\.json"):
         load_tokenizer(folder)
+
+
+def test_the_same_files_are_tried_once_and_other_ones_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+    monkeypatch.setattr(tokenizer_bounds, "_tried", set())
+    monkeypatch.setattr(tokenizer_bounds, "in_child", lambda work, seconds, refuse: tried.append(seconds))
+    load_tokenizer(folder)
+    load_tokenizer(shutil.copytree(folder, folder / "again"))
+    assert len(tried) == 1
+    change(folder, "tokenizer_config.json", pad_token="<|im_start|>")
+    load_tokenizer(folder)
+    assert len(tried) == 2
+    monkeypatch.undo()
+    change(folder, normalizer=replace("(a|aa)+$", "x", "Regex"))
+    for _ in range(2):
+        with pytest.raises(ModelError, match="cannot read texts"):
+            load_tokenizer(folder)
 
 
 def test_padding_and_truncation_of_the_file_are_not_its_texts(folder: Path) -> None:

@@ -22,7 +22,11 @@ def evaluation(paths: Paths, candidate: str, right: int, output: str = EVIL) -> 
 
 def finished(root: Path) -> Paths:
     """A finished run in `root`, written by hand: no model is needed to tell about it."""
-    paths = Paths(root)
+    tiny.copied(root, "finished", lambda place: _finished(Paths(place)))
+    return Paths(root)
+
+
+def _finished(paths: Paths) -> None:
     write_json(
         paths.base / "base.json",
         {"kind": "trained", "location": "model", "revision": None, "files": {}, "sha256": "ab" * 32},
@@ -58,7 +62,6 @@ def finished(root: Path) -> Paths:
     tiny.judged(paths, "merged")
     tiny.decided(paths)
     write_text(paths.root / "requirements.lock", "torch==2.13.0\npeft==0.21.2 \\\n    --hash=sha256:00\nzzz==1\n")
-    return paths
 
 
 def page(paths: Paths) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from tasks.report.settings import Settings
 from tasks.report.stage import run
 from tasks.template import stage as template
 from tasks.train import stage as train
+from tests.flows.project import ROOT
 from tests.tasks import tiny
 from tests.tasks.align.test_align import preferences
 from tests.tasks.report.finished_run import finished
@@ -71,6 +73,8 @@ import json
 import os
 import sys
 
+import tasks.core.spared  # no more of temper than a faster import
+
 losses = {}
 for name, folder, code in json.load(sys.stdin):
     os.chdir(folder)
@@ -78,7 +82,7 @@ for name, folder, code in json.load(sys.stdin):
     exec(compile(code, name, "exec"), scope)
     losses[name] = {step["step"]: step["loss"] for step in scope["trainer"].state.log_history if "loss" in step}
 print("LOSSES", json.dumps(losses))
-""".replace("from trl.trainer.base_trainer import _BaseTrainer\n", "")
+"""
 
 
 def lines(card: str) -> dict[str, str]:
@@ -114,8 +118,9 @@ def compare(root: Path, cases: dict[str, Case]) -> None:
             expected[f"{name}: {stage}"] = logged(folder)
             codes.append((f"{name}: {stage}", str(place), blocks[stage]))
     done = subprocess.run(
-        [sys.executable, "-c", RUN], input=json.dumps(codes), capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", RUN], env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input=json.dumps(codes), capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("LOSSES ")]
     losses = {key: {int(step): loss for step, loss in steps.items()} for key, steps in json.loads(line[7:]).items()}

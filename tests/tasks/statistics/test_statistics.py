@@ -58,7 +58,7 @@ def trials(kind: str, gain: float, n: int, count: int = 2000) -> list[tuple[np.n
 def test_interval_of_a_difference_covers(kind: str, gain: float, n: int) -> None:
     hits = 0
     for first, second in trials(kind, gain, n):
-        low, high = paired.interval(first - second, kind == "binary", resamples=1000)
+        low, high = paired.interval(first - second, kind == "binary", resamples=400)
         hits += low <= gain <= high
     assert 0.93 <= hits / 2000 <= 0.97
 
@@ -66,7 +66,7 @@ def test_interval_of_a_difference_covers(kind: str, gain: float, n: int) -> None
 def test_interval_of_a_mean_covers() -> None:
     draw, hits = np.random.default_rng(5), 0
     for _ in range(2000):
-        low, high = intervals.bootstrap(draw.beta(2, 3, 80), resamples=1000)
+        low, high = intervals.bootstrap(draw.beta(2, 3, 80), resamples=400)
         hits += low <= 0.4 <= high
     assert 0.93 <= hits / 2000 <= 0.97
 

@@ -97,7 +97,8 @@ def taken(turns: Turns, written: str) -> Turns:
 KINDS = ["bytes", "pieces", *(path.name for path in sorted(DATA.glob("*")) if path.name != "llama-2")]
 BOTH = pytest.mark.parametrize(
     ("kind", "written"),
-    [(kind, written) for kind in ("bytes", "pieces") for written in TEMPLATES] + [(kind, "own") for kind in KINDS[2:]],
+    [(kind, written) for kind in ("bytes", "pieces") for written in TEMPLATES]
+    + [pytest.param(kind, "own", marks=() if kind == "llama-3.1" else pytest.mark.long) for kind in KINDS[2:]],
 )
 drawn = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 
@@ -172,11 +173,34 @@ def test_the_skeleton_of_many_rows_and_that_of_the_row_itself_agree(kind: str, w
     assert ends[0] == ends[1]
 
 
-@pytest.mark.parametrize("over", ["error", "drop", "truncate_prompt", "truncate_answer", "split"])
-@pytest.mark.parametrize("kind", ["bytes", "pieces"])
-@settings(max_examples=20, deadline=None, derandomize=True, database=None)
-@given(st.lists(dialogues_of(PLAIN | QUOTED), min_size=1, max_size=4), st.sampled_from((8, 20, 40, 80, 160)))
+UNDER_EVERY_POLICY = pytest.mark.parametrize(
+    ("kind", "over"),
+    [
+        (kind, over)
+        for kind in ("bytes", "pieces")
+        for over in ("error", "drop", "truncate_prompt", "truncate_answer", "split")
+    ],
+)
+SEVERAL = given(st.lists(dialogues_of(PLAIN | QUOTED), min_size=1, max_size=4), st.sampled_from((8, 20, 40, 80, 160)))
+
+
+@UNDER_EVERY_POLICY
+@settings(max_examples=7, deadline=None, derandomize=True, database=None)
+@SEVERAL
 def test_rows_and_tokens_add_up_under_every_policy(kind: str, over: Over, dialogues: list[Turns], limit: int) -> None:
+    check_sums(kind, over, dialogues, limit)
+
+
+@pytest.mark.long
+@UNDER_EVERY_POLICY
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@SEVERAL
+def test_those_of_many_rows_do(kind: str, over: Over, dialogues: list[Turns], limit: int) -> None:
+    check_sums(kind, over, dialogues, limit)
+
+
+def check_sums(kind: str, over: Over, dialogues: list[Turns], limit: int) -> None:
+    """That what the stage counts of these dialogues adds up, and that no sequence is longer than `limit` tokens."""
     templater = stage(kind, "unmarked", limit, over)
     rows = [{**row(turns), "id": str(number)} for number, turns in enumerate(dialogues)]
     rows += [pair(turns[-2]["content"], turns[-1]["content"], "docker") for turns in dialogues]

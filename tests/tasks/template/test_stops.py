@@ -78,22 +78,17 @@ def test_no_turn_stops_at_a_token_that_it_goes_on_behind() -> None:
     assert stops(templater(CALLING.replace("'<|eom_id|>'", "''"), CONTROLS)) == {"<|im_end|>"}
 
 
-def test_the_stage_writes_them_beside_the_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = tiny.tokenizer
-
-    def calling() -> Any:
-        coder = make()
-        coder.add_special_tokens({"additional_special_tokens": CONTROLS})
-        coder.chat_template = CALLING
-        return coder
-
-    monkeypatch.setattr(tiny, "tokenizer", calling)
+def test_the_stage_writes_them_beside_the_tokenizer(tmp_path: Path) -> None:
+    coder = tiny.tokenizer()
+    coder.add_special_tokens({"additional_special_tokens": CONTROLS})
+    coder.chat_template = CALLING
     paths = tiny.project(tmp_path, method="none")
-    generation = paths.base / "model" / "generation_config.json"
-    generation.write_text(json.dumps({"eos_token_id": [2, 7]}))
-    tiny.record(paths, paths.base / "model", "trained", "model")
+    base = tiny.model(paths.base / "model", vocabulary=len(coder))
+    coder.save_pretrained(base)
+    (base / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7]}))
+    tiny.record(paths, base, "trained", "model")
     template.run(Settings(), paths)
-    eom = calling().convert_tokens_to_ids("<|eom_id|>")
+    eom = coder.convert_tokens_to_ids("<|eom_id|>")
     assert tiny.read(paths.tokenizer / "generation_config.json") == {"eos_token_id": [2, 7, eom]}
     named = tiny.read(paths.audit)["tokenizer"]["stops"]
     assert named[0] == "<|im_end|>" and "<|eom_id|>" in named
