@@ -120,7 +120,11 @@ def _scanned_once() -> Iterator[None]:
 
 @contextmanager
 def _unsharded(askers: Sequence[str]) -> Iterator[None]:
-    """Have what is imported find no torch.distributed, as on a torch that was built without it."""
+    """Have what is imported find no torch.distributed, as on a torch that was built without it.
+
+    peft takes sharded tensors to be there once transformers is: so they are, deferred.
+    """
+    import_module(deferred.SHARDED)
     name = "is_torch_distributed_available"
     modules = [import_module(asker) for asker in askers]
     before = [getattr(module, name) for module in modules]

@@ -48,6 +48,7 @@ ids = torch.arange(10)[None]
 model(ids, labels=ids).loss.backward()
 torch.optim.AdamW(model.parameters()).step()
 assert extract_model_from_parallel(model) is model
+assert "tensor" in vars(torch.distributed)  # peft takes it to be there, and imports nothing for it
 parts = ("sympy", "torch._dynamo.convert_frame", "torch.distributed.tensor._api", "torch.distributed.fsdp")
 assert not [part for part in parts if part in sys.modules]
 assert not hasattr(sharding_utils, "DTensor")
