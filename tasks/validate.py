@@ -85,4 +85,6 @@ def _of_rows(asked: set[str]) -> tuple[list[TemperError], list[str]]:
 
 
 if __name__ == "__main__":
+    import tasks.core.spared  # noqa: F401  # before any heavy import
+
     sys.exit(main(sys.argv[1:]))

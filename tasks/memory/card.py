@@ -120,4 +120,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    import tasks.core.spared  # noqa: F401  # before any heavy import
+
     sys.exit(main())

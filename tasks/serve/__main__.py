@@ -99,14 +99,14 @@ def _start() -> None:
     import os
 
     from tasks.core.fixed import FIXED
-    from tasks.core.imports import collect_seldom
     from tasks.core.library_warnings import tell_warnings
 
     if any(os.environ.get(name) != value for name, value in FIXED.items()):  # as the evaluation ran
         os.environ.update(FIXED)
         os.execv(sys.executable, [sys.executable, "-P", "-m", "tasks.serve", *sys.argv[1:]])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    collect_seldom()
+    import tasks.core.spared  # noqa: F401  # before any heavy import
+
     tell_warnings(sys.stderr)
 
 
