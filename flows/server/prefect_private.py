@@ -3,6 +3,7 @@
 Prefect reads its environment when it is imported, so nothing of it is imported before a function is called.
 """
 
+import logging
 import socket
 from collections.abc import Collection
 from typing import Any
@@ -89,4 +90,6 @@ def emit(event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
     from prefect.events.worker import EventsWorker
 
     emit_event(event=event, resource=resource, payload=payload)
-    EventsWorker.instance().drain()
+    worker = EventsWorker.instance()
+    worker._logger.setLevel(logging.ERROR)  # else it warns that there is still one item, which is this one
+    worker.drain()

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from tasks.clean.keys import equal_groups
 from tasks.clean.settings import Part
+from tasks.clean.split import SPLITS
 from tasks.dedup.memmap import blocks, mask_of, part_count, zeros_like_rows
 
 REASONS = (
@@ -65,17 +66,23 @@ def mark_duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons) -
 
 
 def mark_conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> npt.NDArray[np.bool_]:
-    """Which training dialogues stay though their request has another answer too; none do where `drop` says so."""
+    """Which dialogues stay though their request has another answer too in the same split.
+
+    Where `drop` says so, no training dialogue does; held-out ones always stay.
+    """
     conflicting: npt.NDArray[np.bool_] = zeros_like_rows(keys, np.bool_)
-    of_train = remaining(keys, reasons, lambda block: (splits[block] == 0) & keys[block]["dialogue"])
-    for groups in equal_groups(keys, "request", of_train):
-        answers = keys["content"][groups.places]
-        lowest, highest = (extreme.reduceat(answers, groups.starts) for extreme in (np.minimum, np.maximum))
-        several = groups.places[groups.each(lowest < highest)]
-        if drop:
-            reasons[several] = REASONS.index("conflicting_answers")
-        else:
-            conflicting[several] = True
+    for split in range(len(SPLITS)):
+        dialogues = remaining(
+            keys, reasons, lambda block, split=split: (splits[block] == split) & keys[block]["dialogue"]
+        )
+        for groups in equal_groups(keys, "request", dialogues):
+            answers = keys["content"][groups.places]
+            lowest, highest = (extreme.reduceat(answers, groups.starts) for extreme in (np.minimum, np.maximum))
+            several = groups.places[groups.each(lowest < highest)]
+            if drop and split == SPLITS.index("train"):
+                reasons[several] = REASONS.index("conflicting_answers")
+            else:
+                conflicting[several] = True
     return conflicting
 
 

@@ -7,6 +7,7 @@ from tasks.core import numbers
 from tasks.core.numbers import metric_name
 from tasks.decide.words import promotion
 from tasks.report.gather import RunResults
+from tasks.report.refusal import short_refusal
 from tasks.statistics.confusion import describe_untested
 from tasks.statistics.effect import ratio
 from tasks.statistics.label_table import describe_classes
@@ -154,7 +155,7 @@ def verdict(results: RunResults) -> str:
     if best.get("value") is not None and best["limit"] is None:
         rest.append(f"{best['says'][0].upper()}{best['says'][1:]}.")
     if not results.decision["promote"]:
-        return " ".join([f"{promotion(results.decision).capitalize()}: {results.decision['reason']}", *rest])
+        return " ".join([f"{promotion(results.decision).capitalize()}: {short_refusal(results)}", *rest])
     holds = "Every rule that could be judged holds" if unjudged else "Every rule holds"
     return " ".join([f"{holds}: the model is worth shipping.", *rest])
 
