@@ -1,6 +1,7 @@
 """What becomes of a row because of other rows: taken or not by `mix`, a duplicate, or in the way of the test."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -72,9 +73,7 @@ def mark_conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *,
     """
     conflicting: npt.NDArray[np.bool_] = zeros_like_rows(keys, np.bool_)
     for split in range(len(SPLITS)):
-        dialogues = remaining(
-            keys, reasons, lambda block, split=split: (splits[block] == split) & keys[block]["dialogue"]
-        )
+        dialogues = remaining(keys, reasons, partial(_dialogues_of, split, keys, splits))
         for groups in equal_groups(keys, "request", dialogues):
             answers = keys["content"][groups.places]
             lowest, highest = (extreme.reduceat(answers, groups.starts) for extreme in (np.minimum, np.maximum))
@@ -84,6 +83,10 @@ def mark_conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *,
             else:
                 conflicting[several] = True
     return conflicting
+
+
+def _dialogues_of(split: int, keys: Any, splits: npt.NDArray[np.int8], block: slice) -> Any:
+    return (splits[block] == split) & keys[block]["dialogue"]
 
 
 def mark_near_duplicates(

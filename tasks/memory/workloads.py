@@ -168,7 +168,8 @@ class Training:
             kept += ", with the teacher" if self.teacher else ", not counting the teacher, which is missing"
         of = f"batches of {batch.lines} x {batch.tokens} tokens"
         if batch.lines == 1 < settings.batch_size:
-            of = f"batches of {settings.batch_size} {'packs' if self.packed else 'rows'} in one line of {batch.tokens} tokens"
+            items = "packs" if self.packed else "rows"
+            of = f"batches of {settings.batch_size} {items} in one line of {batch.tokens} tokens"
         return (
             f"{settings.method}, {settings.optimizer}, {of} ({self.lengths.source}), "
             f"attention {attention(self.config)}, {loss}, {kept}"

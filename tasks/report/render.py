@@ -97,7 +97,7 @@ def summary(results: RunResults) -> list[str]:
         what = f"reaches {{}} in {metric_name(metric(results))} on {{}} held-out rows"
     took = f"{results.training['steps']:,} steps"
     if objective := results.training.get("objective"):  # of align, behind those of train
-        took = f"{took} of {objective.replace('_', ' ')}"
+        took = f"{took} of {objective.replace('_', ' ')}{_before(results)}"
     if "supervised_tokens" in results.training:  # what samples its own answers has none beforehand
         took = f"{results.training['supervised_tokens']:,} trained tokens, {took}"
     other_ways = [
@@ -128,6 +128,14 @@ def summary(results: RunResults) -> list[str]:
             else "No quantised model scored below the merged one on these rows."
         )
     return sentences
+
+
+def _before(results: RunResults) -> str:
+    """What `train` had done where `align` began; "" where it began elsewhere."""
+    first = results.trainings.get("train", {})
+    if results.settings.get("align", {}).get("start", "train") != "train" or not first.get("steps"):
+        return ""
+    return f", after {numbers.counted(first['steps'], 'steps')} on {numbers.counted(first['rows'], 'rows')}"
 
 
 def cost(results: RunResults) -> str:
