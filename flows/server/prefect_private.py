@@ -90,6 +90,5 @@ def emit(event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
     from prefect.events.worker import EventsWorker
 
     emit_event(event=event, resource=resource, payload=payload)
-    worker = EventsWorker.instance()
-    worker._logger.setLevel(logging.ERROR)  # else it warns that there is still one item, which is this one
-    worker.drain()
+    logging.getLogger(EventsWorker.__name__).setLevel(logging.ERROR)  # it warns of each item on its way: this one
+    EventsWorker.instance().drain()

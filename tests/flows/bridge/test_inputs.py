@@ -14,7 +14,6 @@ from flows.bridge import checkout_inputs, edited, ensure_current, survey, track
 from flows.cli.main import main
 from flows.plan import preflight
 from tasks.core.errors import MachineError
-from tasks.report.about import NO_LIMITS
 from tests.flows.project import Toy
 
 FIRST, SECOND = "one\n" * 1000, "two\n" * 1000
@@ -58,14 +57,14 @@ def test_an_edit_that_is_not_tracked_is_named_by_every_command_that_trusts_the_r
 ) -> None:
     lines: list[str] = []
     survey(lines.append)
-    assert (lines, edited(), preflight.notes()) == ([], [], [NO_LIMITS])
+    assert (lines, edited(), preflight.notes()) == ([], [], [])
     edit(rows, SECOND)
     sentence = (
         "data/mine.jsonl differs from data/mine.jsonl.dvc: run `temper data add data/mine.jsonl`, or nobody can "
         "rebuild a run on this content."
     )
     survey(lines.append)
-    assert (lines, edited(), preflight.notes()) == ([sentence], [sentence], [sentence, NO_LIMITS])
+    assert (lines, edited(), preflight.notes()) == ([sentence], [sentence], [sentence])
     assert main(["plan"]) == 0
     assert sentence in capsys.readouterr().err
     track([rows])
