@@ -17,8 +17,9 @@ def remarks(ledger: dict[str, Any], *, trained: bool, whole: bool) -> Iterator[s
         rows = ledger["reported"].get(f"conflicting_answers_of_{split}", 0)
         if rows:
             yield (
-                f"clean: {counted(rows, f'{split} rows')} share a request with another {split} row and have a "
-                f"different answer, so no model gets all of them right; see {PATHS.clean}/reported.parquet after a run."
+                f"clean: {counted(rows, f'{split} rows')} share a request with another {split} row and differ in the "
+                "rest: where their answers contradict each other, no model gets all of them right; see "
+                f"{PATHS.clean}/reported.parquet after a run."
             )
     validation = ledger["out"].get("validation", 0)
     if trained and whole and 0 < validation < FEW:

@@ -65,7 +65,7 @@ def test_held_out_rows_that_limit_what_a_run_can_show_are_named(check: Callable[
     few = [{**row, "split": "validation"} for row in GOOD[:4]]
     errors, (conflicts, validation) = check([*GOOD[4:], *twice, *few])
     assert errors == []
-    assert conflicts.startswith("clean: 2 test rows share a request with another test row and have a different answer")
+    assert conflicts.startswith("clean: 2 test rows share a request with another test row and differ in the rest")
     assert validation.startswith("clean: only 4 validation rows: ") and "raise clean.validation_share" in validation
     assert check([*GOOD[4:], *few], ["clean"]) == ([], []), "nothing is trained"
     enough = [{**turns(f"halt {number}", "docker stop"), "split": "validation"} for number in range(20)]
