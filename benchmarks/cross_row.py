@@ -181,13 +181,13 @@ def duckdb(folder: Path) -> Decisions:
             ) SELECT place, {DUPLICATE} AS reason FROM unique_in_split JOIN repeated USING (content)
               WHERE place > first;
         INSERT INTO gone FROM twice;
-        CREATE VIEW train AS FROM unique_in_split WHERE split = 0 AND dialogue;
+        CREATE VIEW dialogues AS FROM unique_in_split WHERE dialogue;
     """)
     gone = base.execute("SELECT place, reason FROM gone").fetchnumpy()
     conflicts = base.execute("""
-        SELECT place FROM train SEMI JOIN (
-            SELECT request FROM train GROUP BY request HAVING min(content) < max(content)
-        ) AS several USING (request)
+        SELECT place FROM dialogues SEMI JOIN (
+            SELECT request, split FROM dialogues GROUP BY request, split HAVING min(content) < max(content)
+        ) AS several USING (request, split)
     """).fetchnumpy()
     numbered = base.execute("""
         SELECT place, count FROM (
@@ -214,12 +214,12 @@ def polars(folder: Path) -> Decisions:
     firsts = unique.group_by("content").agg(pl.col("place").min().alias("first"), rows).filter(pl.col("rows") > 1)
     twice = places(unique.join(firsts, on="content").filter(pl.col("place") > pl.col("first")))
     stays = unique.join(twice.lazy(), on="place", how="anti")
-    train = stays.filter((pl.col("split") == 0) & pl.col("dialogue"))
-    answers = train.group_by("request").agg(
+    dialogues = stays.filter(pl.col("dialogue"))
+    answers = dialogues.group_by("request", "split").agg(
         pl.col("content").min().alias("one"), pl.col("content").max().alias("other")
     )
     differing = answers.filter(pl.col("one") < pl.col("other"))
-    conflicts = places(train.join(differing, on="request", how="semi"))
+    conflicts = places(dialogues.join(differing, on=["request", "split"], how="semi"))
     ids = stays.group_by("id").agg(rows).filter(pl.col("rows") > 1)
     again = stays.join(ids, on="id", how="semi").select("place", "id").collect(engine="streaming").sort("place")
     again = again.select("place", pl.int_range(1, pl.len() + 1).over("id").alias("count")).filter(pl.col("count") > 1)

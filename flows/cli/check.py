@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.core.errors import SettingsError
+from tasks.core.errors import MachineError, SettingsError
 from tasks.core.paths import PATHS
 
 CARD = (
@@ -94,8 +94,13 @@ def _faults(time: bool, command: str) -> int:
             print(line)
     for fault in faults:
         print(fault, file=sys.stderr)
-    for note in preflight.notes():
-        print(note)
+    notes = preflight.notes()
+    sys.stderr.flush()
+    for note in notes:
+        print(note, flush=True)
+    if faults and notes:
+        first = "the first" if len(faults) == 1 else f"the first {len(faults)}"
+        print(f"Mend {first} of these {len(faults) + len(notes)} findings; the others stop no run.", file=sys.stderr)
     if not faults:
         print(f"Everything is ready. Next: {command}")
     return 1 if faults else 0
@@ -109,16 +114,28 @@ def _card(size: str, ram: str) -> int:
     print("\n".join(report))
     for fault in faults:
         print(fault, file=sys.stderr)
+    if not faults:
+        print("This is memory alone; without --card, temper check looks at data and settings.")
     return 1 if faults else 0
 
 
 def _plan(options: argparse.Namespace) -> int:
+    from flows.bridge import edited
+    from flows.cli.run import tell
     from flows.plan import preflight
     from flows.plan.plan import as_json, as_text, asked, plan
 
     preflight.project()
     with _trying(options):
         preflight.quick()
-        steps = asked(plan())
+        steps, edits, lacking = asked(plan()), edited(), ""
+        try:
+            preflight.inputs()
+        except MachineError as error:
+            lacking = str(error)
     print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
+    for line in edits:
+        tell(line)
+    if lacking:
+        tell(f"{lacking}\nA run would stop there. temper check says what else would.")
     return 0

@@ -47,12 +47,16 @@ def _carry_out(arguments: list[str]) -> int:
     return 1
 
 
+KEPT = "finished stages are kept, and training as far as its last checkpoint (checkpoint_steps)"
+"""What a run leaves for the next one."""
+
+
 def _stopped(command: str, number: signal.Signals) -> int:
     if unread():  # that is why
         return CLOSED
     with suppress(OSError):  # the terminal may be gone
         by = "Ctrl-C" if number == signal.SIGINT else number.name
-        kept = "; finished stages and checkpoints are kept. Go on with: temper run" if command == "run" else "."
+        kept = f"; {KEPT}. Go on with: temper run" if command == "run" else "."
         print(f"temper {command}: stopped by {by}{kept}", file=sys.stderr, flush=True)
     return 128 + number
 

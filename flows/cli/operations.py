@@ -15,7 +15,9 @@ from tasks.named.choices import hint
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add these commands to those of `temper`."""
-    events = commands.add_parser("data", help="track data with DVC, and notify the server, if you have one")
+    events = commands.add_parser(
+        "data", help="track data with DVC, commit the record to git, and notify a server that is running"
+    )
     adding = events.add_subparsers(dest="what", required=True, metavar="add").add_parser("add")
     adding.add_argument("paths", nargs="+", type=Path, metavar="FILE")
     adding.add_argument("--quiet", action="store_true", help="notify no server")
@@ -68,33 +70,35 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def _data(options: argparse.Namespace) -> int:
     from flows.deploy import events
 
-    serving = not options.quiet and _served()
+    server = "" if options.quiet else _server()
     if not (revision := events.add(options.paths)):
         print("Nothing changed: DVC and git already have it.")
         return 0
     print(f"Tracked and committed as {revision[:12]}.")
-    if serving:
+    if server:
         events.tell(options.paths, revision)
-        print(f"The server was notified ({events.EVENT}); deployments that wait for it start.")
+        print(
+            f"The Prefect server at {server} was notified ({events.EVENT}); deployments that wait for it start. "
+            "--quiet notifies none."
+        )
     return 0
 
 
-def _served() -> bool:
-    """Whether there is a server to notify: most people have none. One that PREFECT_API_URL names has to answer."""
+def _server() -> str:
+    """The page of the server to notify, or "": most people have none. One that PREFECT_API_URL names has to answer."""
     from flows.deploy import deployments
     from flows.server import connect
 
     named = "PREFECT_API_URL" in os.environ
     if not named and not connect.answers(connect.address()):
-        return False
+        return ""
     try:
-        deployments.server()
+        return deployments.server().removesuffix("/api")
     except MachineError as error:
         if named:
             raise
         print(f"The server is not notified: {error}", file=sys.stderr)
-        return False
-    return True
+        return ""
 
 
 def _deploy(options: argparse.Namespace) -> int:

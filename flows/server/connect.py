@@ -105,7 +105,9 @@ def choose(tell: Callable[[str], None]) -> str:
                     raise
             else:
                 os.environ["PREFECT_API_URL"] = url
-                return url.removesuffix("/api")
+                page = url.removesuffix("/api")
+                tell(f"This run reports to the Prefect server at {page}, which is running already.")
+                return page
         tell(
             f"the server at {url} belongs to another user or has another password, so this run starts its own. To use "
             "that server, set PREFECT_API_URL."

@@ -3,6 +3,7 @@
 Prefect reads its environment when it is imported, so nothing of it is imported before a function is called.
 """
 
+import logging
 import socket
 from collections.abc import Collection
 from typing import Any
@@ -89,4 +90,5 @@ def emit(event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
     from prefect.events.worker import EventsWorker
 
     emit_event(event=event, resource=resource, payload=payload)
+    logging.getLogger(EventsWorker.__name__).setLevel(logging.ERROR)  # it warns of each item on its way: this one
     EventsWorker.instance().drain()

@@ -73,6 +73,7 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     return {
         **_result(summary["findings"], right),
         "rows": account.rows.came,
+        "kept": account.rows.outs["rows"],
         "shapes": shapes,
         "lengths": {**summary["lengths_before"], **limit, "above": above},
         "tokens": data.tokens(account, tokenizer),

@@ -124,8 +124,27 @@ ALL = {**REASONS, **CHECKS}
 STRICT = frozenset({"quoted"})
 """Warnings of the stage, where temper makes them right, that are errors of the data for every other trainer."""
 
+LEFT_BY_CLEAN = frozenset(
+    {
+        "unreadable",
+        "unknown_shape",
+        "role_order",
+        "no_answer",
+        "empty_turn",
+        "bad_unicode",
+        "call_without_result",
+        "result_without_call",
+        "bad_tool_call",
+        "bad_switch",
+        "modality",
+        "several_texts",
+    }
+)
+"""Checks whose rows `clean` leaves out by itself, as far as `clean.max_loss` allows."""
+
 SHAPELESS = frozenset(
     {
+        "missing_column",
         "unknown_role",
         "not_text",
         "no_prompt",

@@ -3,6 +3,7 @@
 import textwrap
 from typing import Any
 
+from tasks.audit.reasons import LEFT_BY_CLEAN
 from tasks.clean import columns
 from tasks.core.numbers import counted
 
@@ -37,6 +38,13 @@ def render(report: dict[str, Any]) -> str:
         lines.append(f"{turns} turns have reasoning; that of {trained} is trained.")
     for line in columns.lines(report["shapes"]):
         lines += textwrap.wrap(line, WIDTH, subsequent_indent=" " * 9)
+    by_clean = [finding for finding in report["findings"] if finding["check"] in LEFT_BY_CLEAN]
+    if by_clean:
+        names = ", ".join(f"{finding['check']} {finding['rows']:,}" for finding in by_clean)
+        few = "A run leaves such rows out by itself, up to the share of clean.max_loss"
+        lines += textwrap.wrap(f"{few}: {names}.", WIDTH, subsequent_indent=" " * 9)
+    if "kept" in report:
+        lines.append(f"Rows to train, validate and test on: {report['kept']:,} of {report['rows']:,}, with duplicates.")
     errors = [finding["check"] for finding in report["findings"] if finding["severity"] == "error"]
     verdict = f"{counted(len(errors), 'checks')} {'fails' if len(errors) == 1 else 'fail'}: {', '.join(errors)}"
     lines.append(verdict if errors else "Every check passes.")

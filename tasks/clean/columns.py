@@ -76,8 +76,7 @@ def reading(value: dict[str, Any], shape: str, columns: Columns) -> dict[str, st
             ("question", columns.question),
             ("answer", columns.answer),
         )
-        classes = (columns.classes,) if isinstance(columns.classes, str) else columns.flags
-        mapped = (*mapped, *(("class", name) for name in classes))
+        mapped = (*mapped, *(("class", name) for name in columns.class_columns))
         parts = (("text", columns.text),) if columns.text else mapped
         first = [(what, name if name in value else name.split(".")[0]) for what, name in parts if name]
         named: Parts = tuple((what, (name,)) for what, name in first)

@@ -1,6 +1,7 @@
 """What becomes of a row because of other rows: taken or not by `mix`, a duplicate, or in the way of the test."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy.typing as npt
 
 from tasks.clean.keys import equal_groups
 from tasks.clean.settings import Part
+from tasks.clean.split import SPLITS
 from tasks.dedup.memmap import blocks, mask_of, part_count, zeros_like_rows
 
 REASONS = (
@@ -65,18 +67,26 @@ def mark_duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons) -
 
 
 def mark_conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> npt.NDArray[np.bool_]:
-    """Which training dialogues stay though their request has another answer too; none do where `drop` says so."""
+    """Which dialogues stay though their request has another answer too in the same split.
+
+    Where `drop` says so, no training dialogue does; held-out ones always stay.
+    """
     conflicting: npt.NDArray[np.bool_] = zeros_like_rows(keys, np.bool_)
-    of_train = remaining(keys, reasons, lambda block: (splits[block] == 0) & keys[block]["dialogue"])
-    for groups in equal_groups(keys, "request", of_train):
-        answers = keys["content"][groups.places]
-        lowest, highest = (extreme.reduceat(answers, groups.starts) for extreme in (np.minimum, np.maximum))
-        several = groups.places[groups.each(lowest < highest)]
-        if drop:
-            reasons[several] = REASONS.index("conflicting_answers")
-        else:
-            conflicting[several] = True
+    for split in range(len(SPLITS)):
+        dialogues = remaining(keys, reasons, partial(_dialogues_of, split, keys, splits))
+        for groups in equal_groups(keys, "request", dialogues):
+            answers = keys["content"][groups.places]
+            lowest, highest = (extreme.reduceat(answers, groups.starts) for extreme in (np.minimum, np.maximum))
+            several = groups.places[groups.each(lowest < highest)]
+            if drop and split == SPLITS.index("train"):
+                reasons[several] = REASONS.index("conflicting_answers")
+            else:
+                conflicting[several] = True
     return conflicting
+
+
+def _dialogues_of(split: int, keys: Any, splits: npt.NDArray[np.int8], block: slice) -> Any:
+    return (splits[block] == split) & keys[block]["dialogue"]
 
 
 def mark_near_duplicates(

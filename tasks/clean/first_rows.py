@@ -16,15 +16,13 @@ from tasks.clean.settings import Settings
 from tasks.clean.shapes import to_content
 from tasks.clean.split import assigned_split
 from tasks.clean.tabular import Ambiguous, choice
+from tasks.clean.unread import UNKNOWN, unknown
 from tasks.core.errors import InputError
 from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 
 FILES, ROWS = 20, 200
 """Files that are looked at, and rows of each: some hundredths of a second."""
-
-KEYS = 12
-"""Keys of a row that an error names at most."""
 
 
 def check_columns(settings: Settings, paths: Paths) -> None:
@@ -50,8 +48,8 @@ def check_columns(settings: Settings, paths: Paths) -> None:
             except (Unusable, RecursionError) as error:  # the stage counts it and says why
                 if isinstance(error, Ambiguous) and not candidates:
                     candidates = error.candidates
-                if isinstance(error, Unusable) and error.reason == "unknown_shape" and not keys:
-                    keys = [shown(key) or "" for key in list(record.value or {})[:KEYS]]
+                if isinstance(error, Unusable) and error.reason in UNKNOWN and not keys:
+                    keys = [shown(key) or "" for key in record.value or {}]
                 reasons[str(error) if isinstance(error, Unusable) and record.value is not None else "unreadable"] += 1
                 continue
             usable += 1
@@ -69,22 +67,19 @@ def check_columns(settings: Settings, paths: Paths) -> None:
     survey.check(where)
     if settings.order_key:
         order.check(settings.order_key, where)
+    some = counted(reasons.total(), "rows")
+    of = some if whole else f"the first {some} of {counted(min(len(files), FILES), 'files')}"
     if not usable and candidates:
         raise InputError(f"{where}: {choice([shown(one) or '' for one in candidates])}")
     if not usable and reasons["unnamed_class"]:
         raise InputError(f"{where}: {unnamed(where)}")
     if not usable and reasons["bad_classes"]:
-        raise InputError(f"{where}: none of {counted(reasons.total(), 'rows')} can be used. {BAD_CLASSES}")
-    if not usable and (whole or set(reasons) == {"unknown_shape"}):
+        raise InputError(f"{where}: none of {of} can be used. {BAD_CLASSES}")
+    if not usable and (whole or (reasons and UNKNOWN.issuperset(reasons))):
         counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-        state = (
-            f"none of {counted(reasons.total(), 'rows')} can be used ({counts})" if reasons else "the data has no rows"
-        )
-        if keys and set(reasons) == {"unknown_shape"}:
-            raise InputError(
-                f"{where}: {state}: no known format has the keys {', '.join(keys)}; name the columns in clean.columns, "
-                "such as {question: NAME, answer: NAME}."
-            )
+        state = f"none of {of} can be used ({counts})" if reasons else "the data has no rows"
+        if reasons and UNKNOWN.issuperset(reasons):
+            raise InputError(f"{where}: {state}: {unknown(keys, settings.columns)}")
         raise InputError(f"{where}: {state}; set clean.input to data with rows that can be trained on.")
 
 

@@ -20,7 +20,7 @@ from tasks.clean.settings import Settings
 from tasks.clean.shapes import to_content
 from tasks.clean.split import SPLITS, assigned_split
 from tasks.clean.tabular import Ambiguous
-from tasks.clean.unread import Unread
+from tasks.clean.unread import UNKNOWN, Unread
 from tasks.clean.write import OPTIONAL
 from tasks.rows.canonical import row_id
 
@@ -105,7 +105,7 @@ class RowBuilder:
         return staying
 
     def _note_unusable(self, value: dict[str, Any], unusable: Unusable) -> None:
-        if self.notes.unknown_keys is None and unusable.reason in {"unknown_shape", "missing_column"}:
+        if self.notes.unknown_keys is None and unusable.reason in UNKNOWN:
             self.notes.unknown_keys = tuple(map(self.shown, value))
         if isinstance(unusable, Ambiguous) and not self.notes.candidates:
             self.notes.candidates = tuple(map(self.shown, unusable.candidates))

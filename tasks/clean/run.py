@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.clean import cross_row, keys, mixing
+from tasks.clean import cross_row, keys, mixing, unread
 from tasks.clean.benchmarks import questions
 from tasks.clean.build import built, parts_of
 from tasks.clean.class_cells import BAD_CLASSES
@@ -44,9 +44,6 @@ from tasks.rows.ledger import Ledger
 
 REQUESTED = frozenset({"not_sampled"})
 """Reasons for leaving that somebody asked for: no losses."""
-
-MOST_KEYS, LONGEST_KEY = 12, 40
-"""Keys of a row that a message shows, and characters of each."""
 
 
 @dataclass
@@ -241,11 +238,7 @@ def _check(tally: Tally, settings: Settings, where: Path, notes: Notes) -> None:
     examples = ", ".join(tally.examples[reason] for reason in sorted(tally.examples))
     hint = f" For example: {examples}." if examples else ""
     if unknown is not None:
-        shown = ", ".join(key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…" for key in unknown[:MOST_KEYS])
-        hint += (
-            f" The first row of unknown format has {f'the keys {shown}' if unknown else 'no keys'}: name the keys of "
-            "question and answer in clean.columns."
-        )
+        hint += f" The first row of unknown format: {unread.unknown(unknown, settings.columns)}"
     if notes.candidates:
         hint += f" {choice(notes.candidates)}"
     if ledger.left["unnamed_class"]:

@@ -135,6 +135,16 @@ class Columns(Section):
         """The columns of 0 and 1 that are classes."""
         return self.classes if isinstance(self.classes, tuple) else ()
 
+    @property
+    def is_mapped(self) -> bool:
+        """Whether the answers, or texts, of some rows stand under names of the user's."""
+        return bool(self.answer or self.text or self.classes)
+
+    @property
+    def class_columns(self) -> tuple[str, ...]:
+        """All columns that hold classes."""
+        return (self.classes,) if isinstance(self.classes, str) else self.flags
+
 
 class Settings(Section):
     """Section `clean` of params.yaml."""
@@ -155,7 +165,8 @@ class Settings(Section):
     ] = "auto"
     """Format of the rows; `auto` recognises each row by its keys."""
     columns: Columns = Columns()
-    """Which columns hold the parts of a row, for rows in no known format."""
+    """Which columns hold the parts of a row. A row of a known format that has none of them, such as a preference in
+    another file, is read by its own keys."""
     alpaca_instruction: bool = True
     """Keep the instruction of an Alpaca row that has an input, as a paragraph before the input."""
     validation_share: float = Field(0.05, ge=0, lt=1)
@@ -189,7 +200,8 @@ class Settings(Section):
     """Tasks of lm-eval, by name or as YAML in data/scoring: rows that repeat their questions are removed, except from
     the test, with the thresholds `near_duplicate` and `passage`."""
     conflicts: Literal["keep", "drop"] = "keep"
-    """Training rows with different answers to the same request: keep them (and count them), or drop all of them."""
+    """Training rows with different answers to the same request: keep them (and count them), or drop all of them.
+    Validation and test rows stay, and are counted."""
     repair: tuple[Fix, ...] = FIXES
     """What is repaired in texts if it is certain: UTF-8 read with the wrong encoding, split surrogate pairs, terminal
     escape codes, control characters, and Unicode normal form NFC. Repaired rows are counted and listed in

@@ -73,7 +73,7 @@ def to_content(
     check_texts(value)
     if "system" in value:
         value["system"] = system_text(value["system"])
-    if columns.answer or columns.text or columns.classes:
+    if columns.is_mapped and not _has_own_format(value, shape, columns):
         return settle(_mapped(value, columns))
     present = _present(value)
     if (name := _by(present)) is None:
@@ -229,8 +229,32 @@ def _dialogue(value: Any, columns: Columns) -> list[Turn]:
     return turns(prepared({"messages": inner}, columns)["messages"], "user")
 
 
+def _has_own_format(value: dict[str, Any], shape: str, columns: Columns) -> bool:
+    """Whether the named columns belong to other rows: this one is of a known format, and has no answer under its name.
+
+    A row with some of the columns may be a faulty one of those rows; a mere `text` beside them makes it no other.
+    """
+    answers = [name for name in (columns.answer, columns.text, *columns.class_columns) if name]
+    if any(_value_under(value, name) is not None for name in answers):
+        return False
+    beside = [name for name in (columns.system, columns.question) if name]
+    if any(_value_under(value, name, missing=_NONE) is not _NONE for name in (*answers, *beside)):
+        return _by(_present(value)) not in (None, "text")
+    return shape != "auto" or recognise(value) is not None
+
+
+_NONE = object()
+
+
+def _value_under(value: dict[str, Any], name: str, missing: Any = None) -> Any:
+    try:
+        return _column(value, name)
+    except Unusable:
+        return missing
+
+
 def _mapped(value: dict[str, Any], columns: Columns) -> Content:
-    """A row of no known shape, by the names of its columns."""
+    """A row whose columns the settings name."""
     if columns.text:
         return Content("columns", text=as_text(_column(value, columns.text)), weight=_weight(value))
     system = system_text(_column(value, columns.system)) if columns.system else None

@@ -184,7 +184,10 @@ def renamed_in(batch: pa.Table, start: int, numbers: dict[int, int]) -> dict[int
 def report_rows(
     batch: pa.Table, reasons: list[str | None], splits: Any, names: dict[int, str], conflicting: Any
 ) -> list[dict[str, Any]]:
-    """Lines of `REPORTED` for a batch: what was found in each record that stays; `conflicting`: answers conflict."""
+    """Lines of `REPORTED` for a batch: what was found in each record that stays; `conflicting`: answers conflict.
+
+    A conflict in the test, say, is `conflicting_answers_of_test`: it limits what any model can reach there.
+    """
     listed = pc.is_valid(batch.column("found")).to_numpy() | conflicting[: batch.num_rows]
     lines = []
     for at in np.flatnonzero(listed).tolist():
@@ -192,7 +195,9 @@ def report_rows(
             continue
         findings = batch.column("found")[at].as_py() or []
         if conflicting[at]:
-            findings.append({"finding": "conflicting_answers", "shown": excerpt(batch.column("whole")[at].as_py())})
+            held_out = f"_of_{SPLITS[splits[at]]}" if splits[at] else ""
+            shown = excerpt(batch.column("whole")[at].as_py())
+            findings.append({"finding": f"conflicting_answers{held_out}", "shown": shown})
         origin = {
             "id": names.get(at, batch.column("id")[at].as_py()),
             "split": SPLITS[splits[at]],

@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _look(options: argparse.Namespace) -> int:
     from tasks.look import page
+    from tasks.look.render import staying
     from tasks.look.survey import look
 
     if not options.data.exists():
@@ -51,11 +52,12 @@ def _look(options: argparse.Namespace) -> int:
         view.hints.append(
             "The tokenizer has no chat template, so rows are shown in plain; choose one with --chat-template."
         )
-    longest, tokenizer = (subject.longest, subject.tokenizer) if subject else (None, None)
-    _print(view, longest, tokenizer)
+    tokenizer = subject.tokenizer if subject else None
+    _print(view, tokenizer)
     if options.page:
-        page.write(options.page, str(options.data), view, longest, tokenizer, SHOWN)
-        print(f"Page: {options.page}")
+        page.write(options.page, str(options.data), view, tokenizer, SHOWN)
+        print(f"\nPage: {options.page}")
+    print(f"\n{staying(view)}")
     return 0 if view.usable else 1
 
 
@@ -74,7 +76,7 @@ _OWN = (PATHS.tokenizer, PATHS.base / "model", PATHS.base)
 """Folders of a project with a tokenizer, the one that training uses first."""
 
 
-def _print(view: object, longest: int | None, tokenizer: object) -> None:
+def _print(view: object, tokenizer: object) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -87,7 +89,7 @@ def _print(view: object, longest: int | None, tokenizer: object) -> None:
     console = Console(highlight=False, width=None if terminal else NARROW)
     for fact in facts(view):
         console.print(Text(_shown(fact)))
-    for chart in charts(view, longest):
+    for chart in charts(view):
         console.print(Text(f"\n{chart.title}", style="bold"), Text(f"({_shown(chart.note)})") if chart.note else "")
         most = max(count for _, count in chart.counts) or 1
         table = Table.grid(padding=(0, 2))

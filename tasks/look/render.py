@@ -29,7 +29,8 @@ def facts(view: View) -> Iterator[str]:
     beginning = "" if view.whole else " (the first ones; --rows reads more)"
     yield f"{counted(view.rows, 'rows')} read{beginning}, {view.usable:,} can be used."
     for reason, count in view.unusable.most_common():
-        yield f"{counted(count, 'rows')} cannot be used: {reason}."
+        such = f", such as {view.first_unusable[reason]}" if reason in view.first_unusable else ""
+        yield f"{counted(count, 'rows')} cannot be used, so clean leaves them out: {reason}{such}."
     for shape, about in view.shapes.items():
         read = ", ".join(f"{name} is the {part}" if name != part else name for name, part in about["read"].items())
         unread = f"; not read: {', '.join(about['not_read'])}" if about["not_read"] else ""
@@ -47,20 +48,30 @@ def facts(view: View) -> Iterator[str]:
         yield f"{counted(count, 'rows')} would be removed by template: {reason}."
 
 
-def charts(view: View, longest: int | None) -> Iterator[Bars]:
+def staying(view: View) -> str:
+    """The last line: on how many of the rows that were read one would train, validate and test."""
+    is_sample = view.tokens and view.templated < view.usable
+    count = f"{'about ' if is_sample else ''}{view.staying:,}"
+    return f"Rows to train, validate and test on: {count} of {view.rows:,}, before near-duplicates of test rows leave."
+
+
+def charts(view: View) -> Iterator[Bars]:
     """Splits, lengths and labels, as far as there are some."""
     if view.splits:
         yield Bars("Splits", tuple(sorted(view.splits.items())))
     if view.lengths:
         unit = "tokens" if view.tokens else "characters"
         note = "; ".join(f"{name} {_quantile(view.lengths, part):,}" for name, part in QUANTILES)
-        if longest:
-            above = sum(length > longest for length in view.lengths)
-            note += f"; limit {longest:,}, {above:,} above"
+        if view.longest:
+            above = sum(length > view.longest for length in view.lengths)
+            note += f"; limit {view.longest:,} ({view.limit}), {above:,} above"
         yield Bars(f"Length of a row, {unit}", tuple(histogram(view.lengths)), note)
     if view.labels:
         yield _labels(view.labels)
 
+
+USUAL, FAR = 0.98, 4
+"""Share of the rows that a histogram shows in full where the longest one has more than `FAR` times their tokens."""
 
 QUANTILES = (("half up to", 0.5), ("90 % up to", 0.9), ("longest", 1.0))
 
@@ -71,17 +82,23 @@ def _quantile(lengths: list[int], part: float) -> int:
 
 
 def histogram(lengths: list[int]) -> Iterator[tuple[str, int]]:
-    """Rows by their length, in bars whose edges are round numbers.
+    """Rows by their length, in bars whose edges are round numbers; a few that are far longer share the last one.
 
     >>> list(histogram([1, 2, 30]))
     [('1-10', 2), ('11-20', 0), ('21-30', 1)]
+    >>> list(histogram([5] * 99 + [4000]))
+    [('1-10', 99), ('more than 10', 1)]
     """
-    step = 10
-    while max(lengths) > BARS * step:
+    step, longest, usual = 10, max(lengths), _quantile(lengths, USUAL)
+    shown = usual if longest > FAR * usual else longest
+    while shown > BARS * step:
         step = step * 5 // 2 if str(step).startswith("2") else step * 2
     counts = Counter((length - 1) // step for length in lengths)
-    for bar in range(max(0, min(counts)), max(counts) + 1):
+    last = max(0, (shown - 1) // step)
+    for bar in range(max(0, min(counts)), last + 1):
         yield f"{bar * step + 1:,}-{(bar + 1) * step:,}", counts[bar]
+    if beyond := sum(count for bar, count in counts.items() if bar > last):
+        yield f"more than {(last + 1) * step:,}", beyond
 
 
 def _labels(labels: Counter[str]) -> Bars:

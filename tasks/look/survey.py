@@ -22,15 +22,19 @@ from tasks.clean.settings import Settings, Splits
 from tasks.clean.shapes import to_content
 from tasks.clean.split import assigned_split
 from tasks.clean.tabular import Ambiguous, choice
-from tasks.clean.unread import FATAL, sentence
+from tasks.clean.unread import FATAL, sentence, unknown
 from tasks.core.paths import PATHS
 from tasks.rows.label_lists import labels_in
 
 TEMPLATED = 2000
 """Rows whose tokens are counted, spread over those that are read."""
 
-LABELS = 200
-"""Different answers up to which they are taken for labels; each must stand there twice on average."""
+LABELS, LONGEST_LABEL = 200, 80
+"""Different answers up to which they are taken for labels, and characters of each; each must stand there twice on
+average."""
+
+REPEATS = "repeats"
+"""Key of a row that is gathered: whether it stood there before."""
 
 DRAWN = "drawn by hash"
 """Rows whose split neither a file nor a key names."""
@@ -46,6 +50,8 @@ class View:
     usable: int = 0
     unusable: Counter[str] = field(default_factory=Counter)
     """Rows by the reason for which `clean` would leave them out."""
+    first_unusable: dict[str, str] = field(default_factory=dict)
+    """Reason -> file and line of the first such row."""
     hints: list[str] = field(default_factory=list)
     """What to do about them, and about columns that are not read."""
     shapes: dict[str, Any] = field(default_factory=dict)
@@ -67,6 +73,21 @@ class View:
     """The first rows of each kind as they are trained (tasks.template.outcome.Outcome)."""
     left: Counter[str] = field(default_factory=Counter)
     """Templated rows by the reason for which `template` would leave them out."""
+    templated: int = 0
+    """Rows that were templated."""
+    repeated_left: int = 0
+    """Those of them that `template` would leave out, and that `clean` removes as duplicates before."""
+    longest: int | None = None
+    """Tokens of the longest row that is right; None: nobody says."""
+    limit: str = ""
+    """Where that number comes from."""
+
+    @property
+    def staying(self) -> int:
+        """Rows that are left to train, validate and test on; an estimate where not all were templated."""
+        unique = self.usable - self.duplicates
+        left = self.left.total() - self.repeated_left
+        return unique - (round(left * self.usable / self.templated) if self.templated else 0)
 
 
 def look(data: Path, how: Settings, subject: Subject | None, most: int, shown: int) -> View:
@@ -91,18 +112,25 @@ def look(data: Path, how: Settings, subject: Subject | None, most: int, shown: i
         if len(answers) <= LABELS and content.messages:
             listed = labels_in(content.answer())
             answers.update([content.answer()] if listed is None else listed)
-        if content.messages or content.text:
-            _compare(content, known, view)
-        kept.append({**{column: getattr(content, column) for column in COLUMNS}, "id": name_of(record, view.rows)})
+        repeats = _compare(content, known, view) if content.messages or content.text else False
+        kept.append(
+            {
+                **{column: getattr(content, column) for column in COLUMNS},
+                "id": name_of(record, view.rows),
+                REPEATS: repeats,
+            }
+        )
         if not subject:
             view.lengths.append(len(content.whole()))
     view.whole = next(rows, None) is None
     view.shapes = survey.as_dict()
     view.hints += [sentence(one, place) for one, place in survey.unread() if one.kind in FATAL]
-    if 1 < len(answers) <= LABELS and answers.total() >= 2 * len(answers):
+    are_short = all(len(answer) <= LONGEST_LABEL for answer in answers)
+    if 1 < len(answers) <= LABELS and answers.total() >= 2 * len(answers) and are_short:
         view.labels = answers
     view.tokens = subject is not None
     if subject:
+        view.longest, view.limit = subject.longest, subject.source
         _template(kept, subject, view, shown)
     return view
 
@@ -114,8 +142,10 @@ def _records(data: Path) -> Iterator[Record]:
 
 def _content(record: Record, how: Settings, view: View) -> Content | None:
     """The content of a record; None where it cannot be used, with the reason noted."""
+    place = f"{record.source.name}:{record.line}"
     if record.value is None:
         view.unusable[record.fault or "unreadable"] += 1
+        view.first_unusable.setdefault(record.fault or "unreadable", place)
         return None
     try:
         content = to_content(record.value, how.shape, how.alpaca_instruction, how.columns)
@@ -128,10 +158,13 @@ def _content(record: Record, how: Settings, view: View) -> Content | None:
         reason = unusable.reason
         if reason == "unknown_shape" and not view.unusable[reason]:
             view.hints.append(_nearest(record.value))
+        if reason == "missing_column" and not view.unusable[reason]:
+            view.hints.append(f"{place}: {unknown(record.value, how.columns)}")
     except RecursionError:
         reason = "too_deep"
     if reason:
         view.unusable[reason] += 1
+        view.first_unusable.setdefault(reason, place)
         return None
     return content
 
@@ -162,14 +195,17 @@ def _split(record: Record) -> str:
         return "unknown"
 
 
-def _compare(content: Content, known: dict[bytes, set[bytes]], view: View) -> None:
-    """Count a row that stood there before, or that answers differently what was asked before."""
+def _compare(content: Content, known: dict[bytes, set[bytes]], view: View) -> bool:
+    """Count a row that stood there before, or that answers differently what was asked before; whether it is the first
+    of these."""
     asked = _hash(" ".join(content.request()))
     whole = _hash(json.dumps(content.identity(), sort_keys=True, default=str))
     before = known.setdefault(asked, set())
-    view.duplicates += whole in before
-    view.conflicts += bool(content.messages and before) and whole not in before
+    repeats = whole in before
+    view.duplicates += repeats
+    view.conflicts += bool(content.messages and before) and not repeats
     before.add(whole)
+    return repeats
 
 
 def _hash(text: str) -> bytes:
@@ -180,11 +216,14 @@ def _template(rows: list[dict[str, Any]], subject: Subject, view: View, shown: i
     """Take some of the rows through the chat template: their tokens, what is trained, and the first of each kind."""
     step = max(1, len(rows) // TEMPLATED)
     kinds: Counter[str] = Counter()
-    for outcome in subject.templater.outcomes(rows[::step][:TEMPLATED]):
+    some = rows[::step][:TEMPLATED]
+    view.templated = len(some)
+    for row, outcome in zip(some, subject.templater.outcomes(some), strict=True):
         if outcome.tokens:
             view.lengths.append(outcome.tokens)
         if outcome.reason:
             view.left[outcome.reason] += 1
+            view.repeated_left += row[REPEATS]
             continue
         view.trained += outcome.trained
         kinds[outcome.kind] += 1

@@ -61,8 +61,12 @@ def fitting(plans: Mapping[Strategy, Plan], memory: int) -> list[Strategy]:
 
 
 def gib(size: int) -> str:
-    """`size` bytes for a person."""
-    return f"{size / GIB:.2f} GiB"
+    """`size` bytes for a person; MiB where two decimals would show next to nothing.
+
+    >>> gib(3 * 2**29), gib(3 * 2**20)
+    ('1.50 GiB', '3.0 MiB')
+    """
+    return f"{size / GIB:.2f} GiB" if size >= GIB / 100 else f"{size / 2**20:.1f} MiB"
 
 
 def _row(name: str, cells: list[str]) -> str:

@@ -166,9 +166,13 @@ class Training:
         kept = "activations computed again" if settings.gradient_checkpointing else "activations kept"
         if self.what == "align" and OBJECTIVES[self.settings.objective].uses_teacher:
             kept += ", with the teacher" if self.teacher else ", not counting the teacher, which is missing"
+        of = f"batches of {batch.lines} x {batch.tokens} tokens"
+        if batch.lines == 1 < settings.batch_size:
+            items = "packs" if self.packed else "rows"
+            of = f"batches of {settings.batch_size} {items} in one line of {batch.tokens} tokens"
         return (
-            f"{settings.method}, {settings.optimizer}, batches of {batch.lines} x {batch.tokens} tokens "
-            f"({self.lengths.source}), attention {attention(self.config)}, {loss}, {kept}"
+            f"{settings.method}, {settings.optimizer}, {of} ({self.lengths.source}), "
+            f"attention {attention(self.config)}, {loss}, {kept}"
         )
 
 

@@ -24,6 +24,7 @@ from tasks.core.json_files import read_object
 from tasks.core.numbers import counted, shown
 from tasks.core.paths import PATHS, Paths
 from tasks.models.skeleton import configured_base
+from tasks.rehearsal import held_out
 from tasks.rehearsal.sections import section
 
 FILES, ROWS, FEWEST = 20, 1000, 50
@@ -53,7 +54,10 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
         except TemperError as error:  # of a part of the rows it may be wrong: none of them may be for the test
             error = type(error)(str(error).replace(str(where.resolve()), settings.input))
             return ([error], []) if whole else ([], [f"{error} (Checked: {what}.)"])
-        remarks = _losses(aside, settings.max_loss, what, whole)
+        ledger = read_object(aside.ledger)
+        remarks = _losses(ledger, settings.max_loss, what, whole)
+        trained = "train" in needed and section("train").enabled
+        remarks += held_out.remarks(ledger, trained=trained, whole=whole)
         if (unasked := _unasked(needed, aside)) is not None:
             return ([unasked], remarks) if whole else ([], [*remarks, f"{unasked} (Checked: {what}.)"])
         if {"evaluate", "decide"} <= needed and (whole or _ends(files, "test", most)):
@@ -92,9 +96,8 @@ def _ends(files: list[Source], split: str, most: int) -> bool:
     return bool(own) and len(files) <= FILES and not any(_has_more(source, most) for source in own)
 
 
-def _losses(aside: Paths, limit: float, what: str, whole: bool) -> list[str]:
+def _losses(ledger: dict[str, Any], limit: float, what: str, whole: bool) -> list[str]:
     """A remark where rows would leave in clean, with the reasons, and whether clean.max_loss allows as many."""
-    ledger = read_object(aside.ledger)
     lost = Counter({reason: count for reason, count in ledger["left"].items() if reason not in REQUESTED})
     if not lost.total():
         return []

@@ -160,8 +160,8 @@ def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
         for name in ("distilled", "quantized", "judged")
     )
     sections = {
-        "base": _optional(paths.base / "settings.json"),
-        "generate": _optional(paths.generated / "settings.json"),
+        "base": _of_base(paths),
+        "generate": _of_generation(paths),
         "clean": ledger.get("settings", {}),
         "template": audit.get("settings", {}),
         "distill": _optional(distilled[0]) if distilled else {},
@@ -174,6 +174,20 @@ def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "decide": _optional(paths.decided).get("settings", {}),
     }
     return {section: flat(values) for section, values in sections.items() if values}
+
+
+def _of_base(paths: Paths) -> dict[str, Any]:
+    """Settings of the base; where it was not trained here, without those of a training."""
+    values = _optional(paths.base / "settings.json")
+    if _optional(paths.base / "base.json").get("kind") == "trained":
+        return values
+    return {name: values[name] for name in ("hub", "folder", "rope") if name in values}
+
+
+def _of_generation(paths: Paths) -> dict[str, Any]:
+    """Settings of the generation; where it makes nothing, that alone."""
+    values = _optional(paths.generated / "settings.json")
+    return {"recipe": "none"} if values.get("recipe") == "none" else values
 
 
 def _ledgers(paths: Paths, audit: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from tasks.core import numbers
 from tasks.core.numbers import metric_name
 from tasks.decide.words import promotion
 from tasks.report.gather import RunResults
+from tasks.report.refusal import short_refusal
 from tasks.statistics.confusion import describe_untested
 from tasks.statistics.effect import ratio
 from tasks.statistics.label_table import describe_classes
@@ -96,7 +97,7 @@ def summary(results: RunResults) -> list[str]:
         what = f"reaches {{}} in {metric_name(metric(results))} on {{}} held-out rows"
     took = f"{results.training['steps']:,} steps"
     if objective := results.training.get("objective"):  # of align, behind those of train
-        took = f"{took} of {objective.replace('_', ' ')}"
+        took = f"{took} of {objective.replace('_', ' ')}{_before(results)}"
     if "supervised_tokens" in results.training:  # what samples its own answers has none beforehand
         took = f"{results.training['supervised_tokens']:,} trained tokens, {took}"
     other_ways = [
@@ -129,6 +130,14 @@ def summary(results: RunResults) -> list[str]:
     return sentences
 
 
+def _before(results: RunResults) -> str:
+    """What `train` had done where `align` began; "" where it began elsewhere."""
+    first = results.trainings.get("train", {})
+    if results.settings.get("align", {}).get("start", "train") != "train" or not first.get("steps"):
+        return ""
+    return f", after {numbers.counted(first['steps'], 'steps')} on {numbers.counted(first['rows'], 'rows')}"
+
+
 def cost(results: RunResults) -> str:
     """What a question costs the tuned model and each way of asking the base, in tokens; "" where nobody counted."""
     shown = [TUNED, *(key for key in results.scores if key in BASELINES or group(results, key) == "before")]
@@ -154,7 +163,7 @@ def verdict(results: RunResults) -> str:
     if best.get("value") is not None and best["limit"] is None:
         rest.append(f"{best['says'][0].upper()}{best['says'][1:]}.")
     if not results.decision["promote"]:
-        return " ".join([f"{promotion(results.decision).capitalize()}: {results.decision['reason']}", *rest])
+        return " ".join([f"{promotion(results.decision).capitalize()}: {short_refusal(results)}", *rest])
     holds = "Every rule that could be judged holds" if unjudged else "Every rule holds"
     return " ".join([f"{holds}: the model is worth shipping.", *rest])
 

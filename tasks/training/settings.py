@@ -89,7 +89,8 @@ class Optimization(Section):
     def _one_length(self) -> "Optimization":
         if self.steps is not None and self.epochs is not None:
             raise ValueError(
-                f"steps = {self.steps} and epochs = {self.epochs:g} both say how long to train; set one of them to null"
+                f"steps = {self.steps} and epochs = {self.epochs:g} both say how long to train; set one of them to "
+                "null, such as with a second --set SECTION.epochs=null"
             )
         if self.steps is None and self.epochs is None:
             raise ValueError("neither steps nor epochs says how long to train; set one of them")

@@ -18,7 +18,12 @@ from flows.system.process import Answer
         (["--card", "24GB", "--ram", "-3GB"], ("24GB", "-3GB")),
     ],
 )
-def test_words_of_a_shell(words: list[str], asked: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_of_a_shell(
+    words: list[str],
+    asked: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     calls: list[tuple[str, ...]] = []
 
     def ask(*arguments: str) -> Answer:
@@ -28,6 +33,11 @@ def test_words_of_a_shell(words: list[str], asked: tuple[str, str], monkeypatch:
     monkeypatch.setattr(estimate, "ask", ask)
     assert main(["check", *words]) == 0
     assert calls == [("tasks.memory.card", *asked)]
+    first, last = capsys.readouterr().out.splitlines()
+    assert (first, last) == (
+        "train: fits",
+        "This is memory alone; without --card, temper check looks at data and settings.",
+    )
 
 
 def test_memory_of_a_host_without_cards_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,6 +59,7 @@ def test_new_data_start_a_run_at_their_commit(site: Site) -> None:
     output = site.toy.command("data", "add", "data/more/rows.txt")
     revision = site.toy.call("git", "rev-parse", "HEAD").strip()
     assert f"Tracked and committed as {revision[:12]}" in output
+    assert "Still processing" not in output, "a warning of Prefect's about the one event that is on its way"
     assert (site.toy.path / "data/more/rows.txt.dvc").exists()
     run = until(lambda: next((run for run in site.client.read_flow_runs() if run.id not in before), None))
     assert run.parameters["revision"] == revision

@@ -170,6 +170,23 @@ def test_without_a_server_rows_are_just_tracked(
     assert "no Prefect server answers at http://127.0.0.1:9/api" in capsys.readouterr().err
 
 
+def test_a_server_that_is_notified_of_rows_is_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notified: list[tuple[list[Path], str]] = []
+    monkeypatch.setattr("flows.server.connect.answers", lambda url: True)
+    monkeypatch.setattr("flows.deploy.deployments.server", lambda: "http://127.0.0.1:4299/api")
+    monkeypatch.setattr("flows.deploy.events.tell", lambda *event: notified.append(event))
+    rows = project / "data/own/rows.csv"
+    rows.write_text("text,label\nmy card is lost,lost\n")
+    assert main(["data", "add", "data/own"]) == 0
+    assert "The Prefect server at http://127.0.0.1:4299 was notified (temper.data.changed)" in capsys.readouterr().out
+    assert [paths for paths, _ in notified] == [[Path("data/own")]]
+    rows.write_text("text,label\nmy card is here,here\n")
+    assert main(["data", "add", "data/own", "--quiet"]) == 0
+    assert "erver" not in capsys.readouterr().out and len(notified) == 1
+
+
 @pytest.mark.parametrize("task", new.tasks(ROOT))
 def test_settings_of_each_task_are_valid(task: str, tmp_path: Path) -> None:
     params = tmp_path / "params.yaml"

@@ -49,6 +49,15 @@ def test_a_queued_run_that_may_not_end_says_why(tmp_path: Path, monkeypatch: pyt
     assert revision.startswith("git has no revision 'nosuch' here.")
 
 
+def test_a_run_names_the_server_that_runs_already(api: str) -> None:
+    program = "import sys; from flows.server import connect; print(connect.choose(lambda line: print(line)))"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": api}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    page = api.removesuffix("/api")
+    note = f"This run reports to the Prefect server at {page}, which is running already."
+    assert done.stdout.splitlines() == [note, page]
+
+
 def test_a_server_with_another_password_is_left_alone(tmp_path: Path, api: str) -> None:
     """As if there were none; one that the user names is an error."""
     program = (

@@ -54,8 +54,8 @@ def test_the_object_for_programs(workdir: Path, capsys: pytest.CaptureFixture[st
     code, out, error = audit(capsys, "rows.jsonl", "--tokenizer", "tok", "--json")
     report = json.loads(out)
     assert (code, error, out.count("\n")) == (1, "", 1)
-    assert report.keys() == {"ok", "rows", "shapes", "findings", "lengths", "tokens"}
-    assert (report["ok"], report["rows"]) == (False, 3)
+    assert report.keys() == {"ok", "rows", "kept", "shapes", "findings", "lengths", "tokens"}
+    assert (report["ok"], report["rows"], report["kept"]) == (False, 3, 1)
     for finding in report["findings"]:
         assert finding.keys() == {"check", "severity", "rows", "examples", "message"}
         assert finding["check"] in ALL and finding["severity"] in ("error", "warning")
@@ -98,6 +98,18 @@ def test_rows_must_be_of_the_kind_that_the_objective_trains_on(
     assert exit_code == code
     assert ("does not train on rows of the kind messages" in " ".join(out.split())) == bool(code)
     assert out.splitlines()[-1] == ("2 checks fail: objective, no_rows" if code else "Every check passes.")
+
+
+def test_rows_that_a_run_leaves_out_by_itself_are_named_with_what_is_left(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("rows.jsonl", CLEAN, CLEAN | {"id": "b"}, OPEN)
+    *_, by_clean, left, verdict = audit(capsys, "rows.jsonl", "--tokenizer", "tok")[1].splitlines()
+    assert by_clean == "A run leaves such rows out by itself, up to the share of clean.max_loss: no_answer 1."
+    assert left == "Rows to train, validate and test on: 2 of 3, with duplicates."
+    assert verdict == "1 check fails: no_answer"
+    write("rows.jsonl", CLEAN, LONG)
+    assert "by itself" not in audit(capsys, "rows.jsonl", "--tokenizer", "tok")[1], "a long row stops a run"
 
 
 def test_one_check_fails(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:

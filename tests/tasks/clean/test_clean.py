@@ -410,7 +410,7 @@ def test_rows_of_no_known_shape_are_told_with_their_keys(paths: Paths) -> None:
     put(paths, "a.jsonl", {"frage": "ask", "antwort": "say"})
     with pytest.raises(
         LossError,
-        match=r"unknown_shape 1\..*has the keys frage, antwort: name the keys of question and answer in clean\.columns",
+        match=r"unknown_shape 1\..*has the keys frage, antwort; name the columns in clean\.columns, such as",
     ):
         cleaned(paths, max_loss=0)
 

@@ -365,6 +365,12 @@ def test_data_without_a_row_that_can_be_used_is_refused_before_a_run(paths: Path
     (paths.root / "rows.jsonl").write_text('{"mail": "Where is it?", "intent": "delivery"}\n' * 3)
     with pytest.raises(InputError, match=r"no known format has the keys mail, intent; name the columns in clean\.col"):
         validate(settings, paths)
+    (paths.root / "rows.jsonl").write_text('{"mail": "Where is it?", "intent": "delivery"}\n' * 300)
+    with pytest.raises(InputError, match=r"none of the first 200 rows of 1 file can be used \(unknown_shape 200\)"):
+        validate(settings, paths)
+    named = Settings.model_validate({"input": "rows.jsonl", "columns": {"question": "Mail", "answer": "Intent"}})
+    with pytest.raises(InputError, match=r"keys mail, intent, and clean\.columns names Mail, Intent; correct c"):
+        validate(named, paths)
     (paths.root / "rows.jsonl").write_text(f"{json.dumps(picture)}\n" * 1000 + json.dumps(CHAT))
     validate(settings, paths)  # more rows than are looked at
 

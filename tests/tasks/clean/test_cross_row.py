@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.core.paths import Paths
@@ -106,6 +107,18 @@ def test_conflicting_answers_are_counted_or_leave(paths: Paths, what: str) -> No
     reported = json.loads((paths.clean / "ledger.json").read_text())["reported"]
     assert reported == ({"conflicting_answers": 2} if what == "keep" else {})
     assert reasons(kept) == ([] if what == "keep" else [("conflicting_answers", 1), ("conflicting_answers", 2)])
+
+
+@pytest.mark.parametrize("what", ["keep", "drop"])
+def test_conflicting_answers_of_held_out_rows_are_counted_and_stay(paths: Paths, what: str) -> None:
+    rows = [chat("how many?", "one"), chat("How many", "two"), chat("how few?", "one")]
+    put(paths, "rows.jsonl", *({**row, "split": "test"} for row in rows), chat("how far?", "a mile", split="train"))
+    kept = cleaned(paths, validation_share=0, conflicts=what, duplicates=False, near_duplicate=None)
+    assert (len(kept["test"]), len(kept["left_out"])) == (4, 0)
+    reported = json.loads((paths.clean / "ledger.json").read_text())["reported"]
+    assert reported == {"conflicting_answers_of_test": 2}
+    lines = pq.read_table(paths.clean / "reported.parquet").to_pylist()
+    assert [(line["split"], line["line"]) for line in lines] == [("test", 1), ("test", 2)]
 
 
 def test_a_passage_of_the_test_is_not_trained_on(paths: Paths) -> None:

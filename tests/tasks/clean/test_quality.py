@@ -154,11 +154,12 @@ def test_a_language_that_cannot_be_told_and_none_at_all_are_refused(paths: Paths
     [
         (
             "chat",
-            {"boilerplate": 20, "conflicting_answers": 271, "garbled": 4, "private_email": 9, "private_phone": 347,
+            {"boilerplate": 20, "conflicting_answers": 271, "conflicting_answers_of_test": 10,
+             "conflicting_answers_of_validation": 16, "garbled": 4, "private_email": 9, "private_phone": 347,
              "private_secret": 13, "refusal": 10, "repaired_mojibake": 2, "repetition": 2, "truncated": 3},
         ),
         ("preference", {"refusal": 1, "repaired_control_characters": 1, "repaired_mojibake": 1, "truncated": 2}),
-        pytest.param("docker", {"conflicting_answers": 13}, marks=pytest.mark.long),
+        pytest.param("docker", {"conflicting_answers": 13, "conflicting_answers_of_test": 2}, marks=pytest.mark.long),
     ],
 )  # fmt: skip
 def test_public_data_lose_no_row_to_a_step(tmp_path: Path, source: str, reported: dict[str, int]) -> None:

@@ -118,6 +118,47 @@ def test_other_names_by_a_map_of_columns() -> None:
         to_content({"in": {"q": "ask"}}, columns=columns)
 
 
+PAIR = {"prompt": "ask", "chosen": "answer", "rejected": "no"}
+
+
+@pytest.mark.parametrize(
+    ("row", "shape"),
+    [
+        (PAIR, "preference"),
+        ({**PAIR, "system": "be brief"}, "preference"),
+        ({**PAIR, "Question": None, "Answer": None}, "preference"),
+        ({"messages": [ASKED, SAID]}, "messages"),
+        ({"text": "a text"}, "text"),
+        ({"text": "my card is lost", "label": "lost"}, "classification"),
+    ],
+)
+def test_rows_without_the_named_columns_are_read_by_their_own_keys(row: dict[str, Any], shape: str) -> None:
+    columns = Columns(system="system", question="Question", answer="Answer")
+    assert to_content(row, columns=columns).shape == shape
+    without_system = {name: value for name, value in row.items() if name != "system"}
+    assert to_content(without_system, columns=Columns(text="body")).shape == shape
+    assert to_content(PAIR, columns=Columns(question="prompt", answer="reply")).shape == "preference"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"Question": "ask", "text": "a note"},
+        {"Question": None, "Answer": None, "text": "a note"},
+        {"Question": "ask", "Answer": None, "text": "a note", "label": "a"},
+        {"one": 1},
+    ],
+)
+def test_a_faulty_row_of_the_named_columns_is_no_row_of_another_format(row: dict[str, Any]) -> None:
+    with pytest.raises(Unusable):
+        to_content(row, columns=Columns(question="Question", answer="Answer"))
+
+
+def test_the_named_columns_come_before_a_known_format() -> None:
+    columns = Columns(question="prompt", answer="chosen")
+    assert to_content(PAIR, columns=columns).shape == "columns"
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

@@ -76,7 +76,10 @@ def test_rows_of_a_project_are_read_as_its_settings_say(workdir: Path, capsys: p
     assert "other is the answer" in look(capsys, "data/own/rows.jsonl", "--column", "answer=other")[1]
     Path("elsewhere.jsonl").write_bytes(Path("data/own/rows.jsonl").read_bytes())
     code, out, error = look(capsys, "elsewhere.jsonl")
-    assert (code, error) == (1, "") and "1 row cannot be used: unknown_shape" in out, (
+    assert (code, error) == (
+        1,
+        "",
+    ) and "1 row cannot be used, so clean leaves them out: unknown_shape, such as elsewhere.jsonl:1." in out, (
         "other data are read by their own keys"
     )
 
@@ -102,7 +105,7 @@ def test_the_page_holds_the_same(workdir: Path, capsys: pytest.CaptureFixture[st
     )
     code, out, _ = look(capsys, "rows.jsonl", "--tokenizer", "tok", "--page", "look.html")
     page = Path("look.html").read_text()
-    assert code == 0 and out.endswith("Page: look.html")
+    assert code == 0 and "Page: look.html" in out
     assert "2 rows read, 2 can be used." in page and "<mark>hello" in page
     assert "<script" not in page and "&lt;script&gt;" in page
 
@@ -116,7 +119,7 @@ def test_what_leaves_is_told_with_what_to_do(workdir: Path, capsys: pytest.Captu
     write("rows.jsonl", {"frage": "hi", "antwort": "hello"}, CHAT)
     code, out, _ = look(capsys, "rows.jsonl")
     assert code == 0
-    assert "1 row cannot be used: unknown_shape." in out
+    assert "1 row cannot be used, so clean leaves them out: unknown_shape, such as rows.jsonl:1." in out
     assert "No known format has the keys frage, antwort. Name the columns: --column" in flat(out)
     write("rows.jsonl", {"prompt": "hi", "antwort": "hello"}, CHAT)
     _, out, _ = look(capsys, "rows.jsonl")
@@ -168,6 +171,47 @@ def test_bad_use_is_one_sentence(
     code, _, error = look(capsys, *arguments)
     assert code == 2
     assert sentence in error and "Traceback" not in error
+
+
+def test_the_last_line_says_on_how_many_rows_one_would_train(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def turns(answer: str) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": answer}]}
+
+    long = turns("x" * 300)
+    write("rows.jsonl", CHAT, CHAT, long, long, turns(""), *(turns(f"answer {at}") for at in range(3)))
+    code, out, _ = look(capsys, "rows.jsonl", "--tokenizer", "tok", "--page", "look.html")
+    last = "Rows to train, validate and test on: 4 of 8, before near-duplicates of test rows leave."
+    assert code == 0 and out.endswith(last), "one empty, two repeated, one of the long ones is left"
+    assert last in Path("look.html").read_text()
+    assert "limit 256 (model_max_length of the tokenizer), 2 above" in out
+    assert look(capsys, "rows.jsonl")[1].endswith(last.replace("4", "5")), "without a tokenizer nothing is too long"
+
+
+def test_rows_without_the_named_columns_are_named_with_their_file(
+    workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("data").mkdir()
+    write("data/a.jsonl", {"ask": "hi", "reply": "hello"})
+    write("data/b.jsonl", {"prompt": "hi", "chosen": "hello", "rejected": "no"})
+    write("data/c.jsonl", {"colour": "red"})
+    code, out, _ = look(capsys, "data", "--columns", "question=ask,answer=reply")
+    assert code == 0 and "3 rows read, 2 can be used." in out and "1 row of the shape preference" in out
+    assert "missing_column, such as c.jsonl:1." in out
+    assert "c.jsonl:1: no known format has the keys colour, and clean.columns names ask, reply;" in out
+
+
+def test_long_answers_are_no_labels(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = ("Please send it back within thirty days, and we will pay for the parcel and the item.", "Yes.")
+    write("rows.jsonl", *({"question": f"ask {at}", "answer": answers[at % 2]} for at in range(8)))
+    assert "Labels" not in look(capsys, "rows.jsonl")[1]
+
+
+def test_rows_that_are_far_longer_share_the_last_bar() -> None:
+    lengths = [*range(1, 99), 150, 9000]
+    bars = list(histogram(lengths))
+    assert bars[-1] == ("more than 100", 2) and len(bars) == 11
+    assert sum(count for _, count in bars) == len(lengths)
+    assert list(histogram([*range(1, 99), 100, 300]))[-1] == ("251-300", 1), "not far enough"
 
 
 def test_bars_have_round_edges_and_hold_every_row() -> None:

@@ -37,6 +37,12 @@ def test_the_largest_batch_that_fits_is_a_command_to_paste(capsys: pytest.Captur
     )
 
 
+def test_rows_that_share_a_line_are_counted_as_the_settings_count_them() -> None:
+    rows, packs = Train(batch_size=4, padding_free=True), Train(batch_size=4, padding_free=False)
+    assert "batches of 4 rows in one line of 256 tokens (drawn)" in training("train", rows).about()
+    assert "batches of 4 x 64 tokens (drawn)" in training("train", packs).about()
+
+
 def test_a_batch_that_is_the_largest_already_is_left_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     settings = Train(batch_size=4, gradient_accumulation=2, padding_free=False)
     one = training("train", settings)

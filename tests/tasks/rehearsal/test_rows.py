@@ -60,6 +60,18 @@ def test_rows_in_order_are_nothing_to_speak_of(check: Callable[..., Said]) -> No
     assert check(GOOD) == ([], [])
 
 
+def test_held_out_rows_that_limit_what_a_run_can_show_are_named(check: Callable[..., Said]) -> None:
+    twice = [{**turns("stop a", answer), "split": "test"} for answer in ("docker stop a", "docker kill a")]
+    few = [{**row, "split": "validation"} for row in GOOD[:4]]
+    errors, (conflicts, validation) = check([*GOOD[4:], *twice, *few])
+    assert errors == []
+    assert conflicts.startswith("clean: 2 test rows share a request with another test row and differ in the rest")
+    assert validation.startswith("clean: only 4 validation rows: ") and "raise clean.validation_share" in validation
+    assert check([*GOOD[4:], *few], ["clean"]) == ([], []), "nothing is trained"
+    enough = [{**turns(f"halt {number}", "docker stop"), "split": "validation"} for number in range(20)]
+    assert check([*GOOD, *enough]) == ([], [])
+
+
 def test_too_long_names_the_limit_that_stops_it(check: Callable[..., Said]) -> None:
     long = train_row(turns("please wipe every volume of queue number nine " * 4, "docker volume prune"))
     (error,), _ = check([*GOOD, long])
@@ -199,7 +211,10 @@ def test_classes_that_no_training_row_has(
         assert errors == []
     else:
         assert says in errors[0]
-    assert check(LABELLED + more) == ([], [])
+    errors, remarks = check(LABELLED + more)
+    assert errors == [] and not [
+        remark for remark in remarks if "validation rows" not in remark.replace("row:", "rows")
+    ]
 
 
 LISTED = classed("train", '["up"]', '["up", "hot"]', "[]", '["hot"]', '["up"]', "[]")

@@ -27,7 +27,7 @@ def test_alignment_is_told_by_its_reward_also_where_no_loss_is_above_zero(projec
     for heading in ("Reward, alignment", "Loss, tuning", "Reward: 0 a", "Divergence from the reference"):
         assert f"<h3>{heading}</h3>" in page(project)
     assert 'aria-label="Reward over training steps"' in page(project)
-    assert "on 20 rows (50 steps of grpo)." in page(project)
+    assert "on 20 rows (50 steps of grpo, after 50 steps on 20 rows)." in page(project)
     assert "0.125" in page(project)
     write_text(project.aligned / "loss.csv", f"{head}\n10,-0.5,0.1,1,\n20,0.0,0.1,1,\n")
     run(Settings(), project)

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -11,7 +13,8 @@ from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
 from tasks.decide.best import save_scores
 from tasks.report.answers import diff_parts
-from tasks.report.gather import gather
+from tasks.report.gather import RunResults, gather
+from tasks.report.refusal import short_refusal
 from tasks.report.render import display_name, verdict
 from tasks.report.settings import Settings
 from tasks.report.stage import run
@@ -123,14 +126,75 @@ def test_a_gain_within_chance_is_called_so(project: Paths, monkeypatch: pytest.M
     evaluation(project, "base_few_shot", 6)
     tiny.decided(project)
     run(Settings(), project)
-    assert "Promotion refused: merged against base_few_shot: +0.125 " in page(project)
-    assert page(project).count("8 rows show a difference of") == 1, "at the head"
+    head = (
+        "Promotion refused: not proven better than base_few_shot in exact match, with 8 test rows; "
+        "this rule fails: quantised loss."
+    )
+    assert head in page(project), "short"
+    assert page(project).count("Promotion refused</strong>: merged against base_few_shot: +0.125 ") == 1
+    assert page(project).count("8 rows show a difference of") == 1, "in the section Decision"
     monkeypatch.chdir(project.root)
     first, second, third, *_ = lines = str(sentence()).splitlines()
     assert first == "Decision: promotion refused" and second.startswith("  ✗ merged against base_few_shot: +0.125 ")
     assert third.startswith("  ✓ merged against base and base_system: +0.875 ")
     assert [" against base" in line for line in lines].count(True) == 2, "not a line for each way of asking"
     assert str(sentence()).count("8 rows show a difference of ") == 1
+
+
+@pytest.mark.parametrize(
+    ("deciding", "other", "rules", "head"),
+    [
+        (
+            (0.03, 0.6), (0.516, 0.0002), {},
+            "not proven better than base and base_system in exact match, with 34 test rows. "
+            "In F1, which does not decide, it is better: +51.6 points (p = 0.0002).",
+        ),
+        ((-0.4, 0.001), (0.1, 0.4), {}, "worse than base and base_system in exact match."),
+        (
+            (0.02, 0.001), (-0.2, 0.01), {"quantised_loss": {"passed": False}},
+            "better than base and base_system in exact match, but by less than decide.gain asks for; "
+            "this rule fails: quantised loss. In F1, which does not decide, it is worse: -20.0 points (p = 0.0100).",
+        ),
+    ],
+)  # fmt: skip
+def test_a_refusal_at_the_head_is_short_and_hides_no_metric(
+    deciding: tuple[float, float], other: tuple[float, float], rules: dict[str, Any], head: str
+) -> None:
+    bases = ("base", "base_system")
+    decision = {
+        "candidate": "merged",
+        "metric": "exact_match",
+        "settings": {"level": 0.05},
+        "rules": {**{f"gain over {name}": {"passed": False} for name in bases}, "gates": {"passed": True}, **rules},
+    }
+    comparisons = [
+        {"candidate": "merged", "against": against, "metric": metric, "difference": difference, "p_adjusted": p,
+         "n": 34, "better": "higher"}
+        for against in (*bases, "base_few_shot")
+        for metric, (difference, p) in (("exact_match", deciding), ("f1", other))
+    ]  # fmt: skip
+    results = SimpleNamespace(decision=decision, comparisons={"comparisons": comparisons})
+    assert short_refusal(cast(RunResults, results)) == head
+
+
+def test_settings_without_an_effect_are_not_listed(project: Paths) -> None:
+    write_json(project.base / "settings.json", {"folder": "models/own", "lines": 9, "architecture": {"layers": 4}})
+    write_json(project.generated / "settings.json", {"recipe": "none", "seed": 7})
+    record = tiny.read(project.base / "base.json")
+    assert record["kind"] == "trained" and gather(project).settings["base"]["architecture.layers"] == 4
+    write_json(project.base / "base.json", {**record, "kind": "folder", "location": "models/own"})
+    settings = gather(project).settings
+    assert (settings["base"], settings["generate"]) == ({"folder": "models/own"}, {"recipe": "none"})
+
+
+def test_rows_that_left_are_no_errors_of_the_run(project: Paths) -> None:
+    audit = tiny.read(project.audit)
+    finding = {"check": "too_long", "severity": "error", "rows": 2, "examples": [], "message": "too many tokens"}
+    audit["splits"]["train"]["findings"] = [finding, {**finding, "check": "cycle"}]
+    audit["splits"]["train"]["rows"]["left"] = {"too_long": 2}
+    write_json(project.audit, audit)
+    run(Settings(), project)
+    assert "<td>left out: too long</td>" in page(project) and "<td>error: cycle</td>" in page(project)
 
 
 def test_ledger_adds_up_or_says_that_it_does_not(project: Paths) -> None:
