@@ -8,7 +8,7 @@ command.
 
 from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks, shared, stage_key
 from flows.bridge.experiments import VERSION, experiments, find, model, names, save
-from flows.bridge.inputs import checkout_inputs, configure_worktree, edited, track
+from flows.bridge.inputs import checkout_inputs, configure_worktree, track
 from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan
 from flows.bridge.parcel import pack, unpack
 from flows.bridge.refusals import unclosed
@@ -35,7 +35,6 @@ __all__ = [
     "checkout_inputs",
     "chosen",
     "configure_worktree",
-    "edited",
     "ensure_current",
     "experiments",
     "find",

@@ -1,6 +1,6 @@
 """What goes in and is tracked by DVC (`.dvc` files, records that stages keep), and DVC's settings of a worktree."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from dvc.config import Config, merge
@@ -76,23 +76,6 @@ def separate_inputs(repo: Repo) -> None:
         for out in () if isinstance(stage, PipelineStage) else stage.outs:
             if out.use_cache and out.exists and _linked(Path(out.fs_path)):
                 out.unprotect()
-
-
-def edited() -> list[str]:
-    """A sentence for each input whose content is no longer the one that its .dvc file has on record."""
-    with opened() as repo, locked(repo):
-        return list(edited_inputs(repo))
-
-
-def edited_inputs(repo: Repo) -> Iterator[str]:
-    """The same, of a repository that is open and locked. DVC remembers hashes of files that nobody touched."""
-    for stage in repo.index.stages:
-        for out in () if isinstance(stage, PipelineStage) else stage.outs:
-            if out.use_cache and out.hash_info and out.exists and out.changed_checksum():
-                yield (
-                    f"{out} differs from {stage.relpath}: run `temper data add {out}`, or nobody can rebuild a run "
-                    "on this content."
-                )
 
 
 def _linked(path: Path) -> bool:

@@ -9,7 +9,7 @@ from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
-from flows.bridge.inputs import edited_inputs, separate_inputs
+from flows.bridge.inputs import separate_inputs
 from flows.bridge.refusals import check_params
 from flows.bridge.repo import claimed, graph, locked, opened, ordered
 from flows.bridge.status import RestoredOutputs, StatusCache, hashes, reasons, restorable
@@ -43,9 +43,8 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
     """All stages in run order, with what changed since dvc.lock was written; one pass under DVC's lock.
 
     A damaged dvc.lock (a kill while DVC wrote it) is mended first and outputs of items that are no longer declared
-    are put away, both said through `tell`, as is what of DVC's cache was damaged, and which inputs were edited since
-    they were tracked. With `look_up` no output is put away; the run cache is asked instead, and a stage that it would
-    restore counts as restored for the stages below.
+    are put away, both said through `tell`, as is what of DVC's cache was damaged. With `look_up` no output is put away;
+    the run cache is asked instead, and a stage that it would restore counts as restored for the stages below.
 
     Example, the stages that are not current, each with its reasons:
 
@@ -60,8 +59,6 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
             if not look_up:
                 separate_inputs(repo)
                 _put_away(repo, stages, tell)
-                for line in edited_inputs(repo):
-                    tell(line)
             status_cache, produced = StatusCache(), _produced(stages)
             check_params(stages, status_cache.lacking)
             restored: RestoredOutputs | None = {} if look_up else None

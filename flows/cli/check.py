@@ -120,7 +120,6 @@ def _card(size: str, ram: str) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from flows.bridge import edited
     from flows.cli.run import tell
     from flows.plan import preflight
     from flows.plan.plan import as_json, as_text, asked, plan
@@ -128,14 +127,12 @@ def _plan(options: argparse.Namespace) -> int:
     preflight.project()
     with _trying(options):
         preflight.quick()
-        steps, edits, lacking = asked(plan()), edited(), ""
+        steps, lacking = asked(plan()), ""
         try:
             preflight.inputs()
         except MachineError as error:
             lacking = str(error)
     print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
-    for line in edits:
-        tell(line)
     if lacking:
         tell(f"{lacking}\nA run would stop there. temper check says what else would.")
     return 0

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from flows.bridge import LOCK, edited
+from flows.bridge import LOCK
 from flows.compare.production import GAIN, PRODUCTION, Promotion
 from flows.history.committed import decision_at
 from flows.history.snapshot import Snapshot
@@ -33,7 +33,7 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     there = standing(revision, stage)
     here = there.commit == commit("HEAD")
     check_version(version, there, revision, stage)
-    pending = [*_uncommitted(), *edited()] if here else []
+    pending = _uncommitted() if here else []
     if there.holds and there.holder:
         label = f"{there.name} {there.holder.label}"
         return [f"This model is already in {stage}, as {label}; nothing was registered.", *pending]

@@ -77,13 +77,13 @@ def faults() -> list[str]:
 
 def notes() -> list[str]:
     """What need not be mended for a run: keys of params.yaml that an older version had, each with its new name; what
-    `faults` saw in the first rows; inputs that were edited and not tracked anew; and a card without limits."""
+    `faults` saw in the first rows; and a card without limits."""
     from flows.params.model import model
     from tasks.core.settings import PARAMS, load, outdated
     from tasks.report.about import NO_LIMITS, lacks_limits
 
     try:
-        lines = [*outdated(model(), Path(PARAMS)), *_remarks, *_faults_of(_edited)]
+        lines = [*outdated(model(), Path(PARAMS)), *_remarks]
         return [*lines, NO_LIMITS] if lacks_limits(load(model(), Path(PARAMS))) else lines
     except SettingsError:
         return []
@@ -238,13 +238,6 @@ def _engine() -> Iterator[str]:
 
     if (params := _read()) is not None:
         yield from faults(params.machine)
-
-
-def _edited() -> Iterator[str]:
-    from flows.bridge import edited
-
-    if not _faults_of(_pipeline) and not _faults_of(_readable):
-        yield from edited()
 
 
 def _sharing() -> Iterator[str]:

@@ -10,9 +10,7 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from flows.bridge import checkout_inputs, edited, ensure_current, survey, track
-from flows.cli.main import main
-from flows.plan import preflight
+from flows.bridge import checkout_inputs, ensure_current, survey, track
 from tasks.core.errors import MachineError
 from tests.flows.project import Toy
 
@@ -50,25 +48,6 @@ def test_an_edit_leaves_the_old_version_in_the_cache(rows: Path) -> None:
     track([rows])
     assert cached(FIRST).read_text() == FIRST
     assert cached(SECOND).read_text() == SECOND
-
-
-def test_an_edit_that_is_not_tracked_is_named_by_every_command_that_trusts_the_record(
-    rows: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    lines: list[str] = []
-    survey(lines.append)
-    assert (lines, edited(), preflight.notes()) == ([], [], [])
-    edit(rows, SECOND)
-    sentence = (
-        "data/mine.jsonl differs from data/mine.jsonl.dvc: run `temper data add data/mine.jsonl`, or nobody can "
-        "rebuild a run on this content."
-    )
-    survey(lines.append)
-    assert (lines, edited(), preflight.notes()) == ([sentence], [sentence], [sentence])
-    assert main(["plan"]) == 0
-    assert sentence in capsys.readouterr().err
-    track([rows])
-    assert edited() == []
 
 
 def test_links_of_earlier_versions_are_undone_before_a_run(rows: Path) -> None:
