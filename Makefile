@@ -26,8 +26,8 @@ COMPILE := $(PASSED_ON) UV_FIND_LINKS= $(BIN)/uv pip compile --quiet --no-header
 # Out of a lock: what a CUDA build of torch pins itself, what is for other systems, and the name of a CPU build.
 LOCKED := sed -E '/^(cuda|nvidia|triton)/d; / or /!{/sys_platform == .(win32|emscripten)/d}; s/\+cpu( ;|$$)/\1/'
 
-# Tests wait for servers and children for a part of their time: one more than there are cores keeps the cores busy.
-WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
+# Tests wait for servers and children for a part of their time: two more than there are cores keep the cores busy.
+WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 2))
 
 QUICK := tests/tasks/core tests/tasks/rows tests/tasks/chat tests/tasks/decide tests/tasks/dedup tests/tasks/teacher \
 	tests/flows/params tests/flows/bridge/test_refusals.py tests/test_house.py tests/test_packaging.py
