@@ -113,12 +113,13 @@ def _card(size: str, ram: str) -> int:
 
 
 def _plan(options: argparse.Namespace) -> int:
+    from flows.cli.run import tell
     from flows.plan import preflight
     from flows.plan.plan import as_json, as_text, asked, plan
 
     preflight.project()
     with _trying(options):
         preflight.quick()
-        steps = asked(plan())
+        steps = asked(plan(tell))
     print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
     return 0
