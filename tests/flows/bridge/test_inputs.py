@@ -116,7 +116,7 @@ def test_rows_that_an_earlier_run_read_are_stored_though_no_stage_runs(read: Pro
     read.run()
     cached(SECOND).unlink()
     Path("seed.txt.dvc").write_text(
-        Path("seed.txt.dvc").read_text().replace(hash_in("seed.txt.dvc", "seed.txt"), "0" * 32)
+        Path("seed.txt.dvc").read_text().replace(hash_in("seed.txt.dvc", "seed.txt"), "f" * 32)
     )
     assert read.run() == {} and read.lines == [STORED]
     assert cached(SECOND).read_text() == SECOND
