@@ -186,9 +186,9 @@ def _facts(
 
 def _moved(old: Reads, new: Reads, outs: dict[str, dict[str, str]]) -> Iterator[str]:
     """A line for each input that both runs read, and that changed: neither code nor what a stage made."""
-    made = [Path(path) for stage in outs.values() for path in stage]
+    outputs = [Path(path) for stage in outs.values() for path in stage]
     for path, change in changes(old, new):
-        if change == "changed" and not is_code(path) and not any(overlap(Path(path), out) for out in made):
+        if change == "changed" and not is_code(path) and not any(overlap(Path(path), out) for out in outputs):
             yield f"{path} {change}"
 
 

@@ -14,6 +14,7 @@ from flows.bridge import LOCK, StageRecord, held, overlap, parse
 from flows.history.committed import file_at, files_at
 from flows.plan import machine
 from flows.system.git import git
+from tasks.core.paths import TRACKED
 from tasks.core.yaml_files import parse as parse_yaml
 
 
@@ -55,7 +56,7 @@ def mismatches(revision: str) -> list[Mismatch]:
     that holds tracked files among others has no hash to compare with, and is left out.
     """
     names = git("ls-tree", "-r", "-z", "--name-only", revision).split("\0")
-    tracked = _tracked(revision, [name for name in names if name.endswith(".dvc")])
+    tracked = _tracked(revision, [name for name in names if PurePath(name).match(TRACKED)])
     places = {*names, *tracked}
     within = {str(folder) for name in places for folder in PurePath(name).parents}
 
@@ -106,4 +107,4 @@ def _tracked(revision: str, files: list[str]) -> dict[str, tuple[str, str]]:
 
 def _named_before(revision: str, md5: str) -> bool:
     """Whether some commit up to `revision` has a .dvc file with this hash, whose bytes DVC can then fetch."""
-    return bool(git("log", "-1", "--format=%H", f"-S{md5}", revision, "--", "*.dvc"))
+    return bool(git("log", "-1", "--format=%H", f"-S{md5}", revision, "--", TRACKED))

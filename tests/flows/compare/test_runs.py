@@ -81,10 +81,10 @@ def test_what_changed_before_a_run_begins_with_the_inputs_that_people_gave(proje
     """Neither code nor what a stage made, which follows."""
     commit(0.1, "a" * 32)
     own, code = (f"    - path: {path}\n      md5: {{}}\n" for path in ("data/own", "tasks/core"))
-    made = "    - path: data/fitted/weights\n      md5: {}\n"
+    follows = "    - path: data/fitted/weights\n      md5: {}\n"
     for number, rate in (("1", 0.2), ("2", 0.3)):
         text = LOCK.replace("{md5}", number * 32)
-        inputs = "".join(line.format(number * 32) for line in (own, code, made))
+        inputs = "".join(line.format(number * 32) for line in (own, code, follows))
         Path("dvc.lock").write_text(text.replace("    deps:\n", f"    deps:\n{inputs}", 1))
         Path("params.yaml").write_text(f"train: {{learning_rate: {rate}}}\n")
         git("commit", "--quiet", "--all", "--message", "a run")
