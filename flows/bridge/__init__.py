@@ -9,7 +9,7 @@ command.
 from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks, shared, stage_key
 from flows.bridge.experiments import VERSION, experiments, find, model, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, edited_inputs, track
-from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan, scan_reads
+from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan, scan_hashes
 from flows.bridge.parcel import pack, unpack
 from flows.bridge.refusals import unclosed
 from flows.bridge.repo import cache, cached_file, cached_files, held, remotes, sort_lockfile
@@ -50,7 +50,7 @@ __all__ = [
     "remove_stale_locks",
     "save",
     "scan",
-    "scan_reads",
+    "scan_hashes",
     "shared",
     "sort_lockfile",
     "stage_key",

@@ -25,10 +25,9 @@ HEAD = "schema: '2.0'\nstages:\n"
 """What stands before the first stage."""
 
 SCANNED_STAGE = re.compile(r"^  ([^\s:][^:\n]*):\n(?: {4}.*\n)+", re.MULTILINE)
-SCANNED_DEPS = re.compile(r"^    deps:\n((?:    - .*\n|      .*\n)+)", re.MULTILINE)
 SCANNED_OUTS = re.compile(r"^    outs:\n((?:    - .*\n|      .*\n)+)", re.MULTILINE)
 SCANNED_OUT = re.compile(r"^    - path: (.+)\n(?:      hash: .*\n)?      md5: ([0-9a-f]{32}(?:\.dir)?)$", re.MULTILINE)
-"""Layout of a stage, of what it reads, of its outputs, and of one of either, as DVC writes them."""
+"""Layout of a stage, of its outputs, and of one of them, or of what it reads, as DVC writes them."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +77,9 @@ def scan(text: str) -> dict[str, dict[str, str]]:
     }
 
 
-def scan_reads(text: str) -> dict[str, str]:
-    """Hash by path of all that stages read, read as `scan` does."""
-    return {
-        path: md5
-        for stage in re.finditer(SCANNED_STAGE, text)
-        if (deps := re.search(SCANNED_DEPS, stage[0]))
-        for path, md5 in re.findall(SCANNED_OUT, deps[1])
-    }
+def scan_hashes(text: str) -> dict[str, str]:
+    """Hash by path of all that stages read or left, whatever stage it was; read as `scan` does."""
+    return dict(re.findall(SCANNED_OUT, text))
 
 
 def _items(entries: list[dict[str, Any]]) -> dict[str, Item]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.bridge import LOCK, names, overlap, scan, scan_reads
+from flows.bridge import LOCK, names, overlap, scan, scan_hashes
 from flows.compare import kept
 from flows.compare.scores import Scores, from_comparison, is_whole
 from flows.history.committed import as_decision, as_object, as_settings, files_at
@@ -33,8 +33,8 @@ TRAINING = ("train", "align")
 Settings = dict[str, Any]
 """Value by dotted key of params.yaml."""
 
-Reads = dict[str, str]
-"""Hash by path of what the stages of a run read."""
+Hashes = dict[str, str]
+"""Hash by path of what the stages of a run read or left."""
 
 
 @dataclass
@@ -141,21 +141,21 @@ def _read(commits: list[tuple[str, str]]) -> dict[str, kept.Facts]:
     settings = _settings({one for commit, before in commits for one in (commit, *before.split()[:1])})
     paths = [str(path) for path in (PATHS.decided, PATHS.comparison, LOCK)]
     files = files_at([commit for commit, _ in commits], paths)
-    read = _inputs({before.split()[0] for _, before in commits if before})
+    earlier = _hashes({before.split()[0] for _, before in commits if before})
     return {
         commit: _facts(
-            commit, settings[commit], settings[before.split()[0]] if before else {}, texts, read.get(before[:40], {})
+            commit, settings[commit], settings[before.split()[0]] if before else {}, texts, earlier.get(before[:40], {})
         )
         for (commit, before), texts in zip(commits, files, strict=True)
     }
 
 
-def _inputs(commits: set[str]) -> dict[str, Reads]:
-    """What the stages of each commit read, as its dvc.lock says; nothing of one that cannot be read."""
+def _hashes(commits: set[str]) -> dict[str, Hashes]:
+    """Hashes in the dvc.lock of each commit; none of one that cannot be read."""
     ordered = sorted(commits)
     texts = (text for (text,) in files_at(ordered, [str(LOCK)]))
     return {
-        commit: {} if isinstance(text, MachineError) else scan_reads(text)
+        commit: {} if isinstance(text, MachineError) else scan_hashes(text)
         for commit, text in zip(ordered, texts, strict=True)
     }
 
@@ -165,10 +165,10 @@ def _facts(
     new: dict[str, Any] | MachineError,
     old: dict[str, Any] | MachineError,
     texts: list[str | MachineError],
-    read: Reads,
+    earlier: Hashes,
 ) -> kept.Facts:
-    """`new`, `old`: params.yaml there and in the commit before; `texts`: decision, comparison and dvc.lock; `read`:
-    what stages read in the commit before."""
+    """`new`, `old`: params.yaml there and in the commit before; `texts`: decision, comparison and dvc.lock; `earlier`:
+    hashes in the dvc.lock of the commit before."""
     facts: kept.Facts = {"decision": {}, "settings": {}, "changed": [], "scores": {}, "outs": {}, "whole": False}
     try:
         decision, comparison, lock = _readable(texts)
@@ -178,13 +178,13 @@ def _facts(
         facts["scores"], facts["whole"] = from_comparison(compared), is_whole(compared)
         facts["settings"] = flat(_known(new))
         if before := _known(old):
-            facts["changed"] = [*_moved(read, scan_reads(lock), facts["outs"]), *parameters(before, _known(new))]
+            facts["changed"] = [*_moved(earlier, scan_hashes(lock), facts["outs"]), *parameters(before, _known(new))]
     except MachineError as error:  # of a commit that nobody can mend, among others that can be shown
         facts["changed"] = [str(error)]
     return facts
 
 
-def _moved(old: Reads, new: Reads, outs: dict[str, dict[str, str]]) -> Iterator[str]:
+def _moved(old: Hashes, new: Hashes, outs: dict[str, dict[str, str]]) -> Iterator[str]:
     """A line for each input that both runs read, and that changed: neither code nor what a stage made."""
     outputs = [Path(path) for stage in outs.values() for path in stage]
     for path, change in changes(old, new):

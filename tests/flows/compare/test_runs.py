@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.bridge import parse, scan, scan_reads
+from flows.bridge import parse, scan, scan_hashes
 from flows.compare import runs as runs_module
 from flows.compare.runs import flat, runs
 from flows.history.committed import file_at, files_at
@@ -73,8 +73,9 @@ def test_a_lock_file_is_scanned_as_it_is_parsed() -> None:
         stage: {path: out.md5 for path, out in record.outs.items()} for stage, record in parse(text).items()
     }
     assert scan("") == scan("stages: [1]\n") == scan("stages:\n  a: 3\n") == {}
-    deps = {path: dep.md5 for record in parse(text).values() for path, dep in record.deps.items()}
-    assert scan_reads(text) == deps and deps.keys() == {"data/base"} and scan_reads("") == {}
+    items = [item for record in parse(text).values() for item in (*record.deps.items(), *record.outs.items())]
+    hashes = {path: item.md5 for path, item in items}
+    assert scan_hashes(text) == hashes and "data/base" in hashes and scan_hashes("") == {}
 
 
 def test_what_changed_before_a_run_begins_with_the_inputs_that_people_gave(project: Path) -> None:
