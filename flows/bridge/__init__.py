@@ -8,15 +8,15 @@ command.
 
 from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks, shared, stage_key
 from flows.bridge.experiments import VERSION, experiments, find, model, names, save
-from flows.bridge.inputs import checkout_inputs, configure_worktree, track
-from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan
+from flows.bridge.inputs import checkout_inputs, configure_worktree, edited_inputs, track
+from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan, scan_hashes
 from flows.bridge.parcel import pack, unpack
 from flows.bridge.refusals import unclosed
-from flows.bridge.repo import cache, cached_file, cached_files, remotes, sort_lockfile
+from flows.bridge.repo import cache, cached_file, cached_files, held, remotes, sort_lockfile
 from flows.bridge.status import NEVER
 from flows.bridge.storage.recorded import check_recorded
 from flows.bridge.storage.restore import upload
-from flows.bridge.survey import StageStatus, check_tracked_params, chosen, missing, survey, unpulled, upstream
+from flows.bridge.survey import StageStatus, check_tracked_params, chosen, missing, overlap, survey, unpulled, upstream
 
 __all__ = [
     "LOCK",
@@ -35,18 +35,22 @@ __all__ = [
     "checkout_inputs",
     "chosen",
     "configure_worktree",
+    "edited_inputs",
     "ensure_current",
     "experiments",
     "find",
+    "held",
     "missing",
     "model",
     "names",
+    "overlap",
     "pack",
     "parse",
     "remotes",
     "remove_stale_locks",
     "save",
     "scan",
+    "scan_hashes",
     "shared",
     "sort_lockfile",
     "stage_key",

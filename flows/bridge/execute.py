@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,15 +14,16 @@ from dvc.stage.cache import _get_cache_hash
 from dvc.stage.run import prepare_kwargs
 from dvc.stage.serialize import to_single_stage_lockfile
 
+from flows.bridge.inputs import store_edited
 from flows.bridge.lockfile import LOCK, record
 from flows.bridge.repo import claimed, forget_dead_claims, link_outputs, locked, opened
 from flows.bridge.status import StatusCache, hashes, only_missing, reasons
 from flows.bridge.storage import run_cache
-from flows.bridge.storage.objects import damages, intact
+from flows.bridge.storage.objects import damages, store
 from flows.bridge.storage.restore import check_out_missing, download, recorded, restore
 from flows.system.file_lock import file_lock
 from flows.system.process import Command
-from tasks.core.errors import InputChanged, InputError, MachineError, StageFailed, Unavailable
+from tasks.core.errors import InputChanged, InputError, StageFailed, Unavailable
 
 How = Literal["unchanged", "restored", "ran"]
 
@@ -45,12 +46,16 @@ def ensure_current(
     run: Callable[[Command], float],
     *,
     force: bool = False,
+    sources: Iterable[str] = (),
     wait: Callable[[], None] = lambda: None,
     tell: Callable[[str], None] = lambda line: None,
     remote: str | None = None,
     elsewhere: Callable[[str], float] | None = None,
 ) -> Outcome:
     """Make one stage current; `run` carries out its command where it must, and returns the seconds it took.
+
+    `sources`: the .dvc files of what it reads. What was edited since is stored anew before anything runs, so that
+    dvc.lock never names an input that nobody keeps.
 
     Where another worktree with the same cache runs the very same stage with the same inputs, wait for its outputs;
     `wait` is called again and again meanwhile, and may raise to give up. What the cache lacks is taken from the DVC
@@ -93,6 +98,8 @@ def ensure_current(
                 records = [] if force else recorded(stage)
                 stage.save_deps()
                 before = _inputs(stage)
+                # after the hashes, which are compared at the end: a later edit is none that dvc.lock would name
+                store_edited(repo, [repo.stage.load_one(source) for source in sources], tell)
             if remote is not None:
                 download(name, records, remote, tell)
             with locked(repo):
@@ -193,18 +200,9 @@ def _record(stage: PipelineStage, before: dict[str, Any]) -> None:
 def _store(stage: PipelineStage) -> None:
     """Copy what was made into the cache, and only when it is there replace it by links to it.
 
-    DVC does both at once, and goes on after a copy that failed: what took hours to make would be gone. Of an object
-    that is there already it takes no copy, so what is damaged has to make room first.
+    DVC does both at once, and goes on after a copy that failed: what took hours to make would be gone.
     """
-    for out in stage.outs:
-        intact(out)
-    stage.commit(relink=False)
-    if lost := [str(out) for out in stage.outs if out.use_cache and out.changed_cache()]:
-        raise MachineError(
-            f"{stage.name}: DVC could not store {', '.join(lost)} in its cache ({stage.repo.cache.local.path}); "
-            f"usually the disk is full. Free some space, then store the outputs with: dvc commit --force {stage.name}; "
-            "or run again."
-        )
+    store(stage.outs, stage.name, f"dvc commit --force {stage.name}")
     stage.commit()
 
 

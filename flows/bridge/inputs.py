@@ -1,19 +1,24 @@
 """What goes in and is tracked by DVC (`.dvc` files, records that stages keep), and DVC's settings of a worktree."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from dvc.config import Config, merge
 from dvc.exceptions import DvcException
 from dvc.output import Output
 from dvc.repo import Repo
-from dvc.stage import PipelineStage
+from dvc.stage import PipelineStage, Stage
+from dvc.stage.serialize import to_single_stage_file
+from dvc.utils.serialize import dump_yaml
 
-from flows.bridge.repo import locked, opened
-from flows.bridge.storage.objects import damages, intact, stored
+from flows.bridge.lockfile import LOCK
+from flows.bridge.repo import graph, locked, opened, ordered
+from flows.bridge.storage.objects import damages, intact, looking_at, store, stored
 from flows.bridge.storage.site_cache import site_cache
 from flows.system.private import private_folder
 from tasks.core.errors import InputError, MachineError
+from tasks.core.files import written
 
 
 def configure_worktree(main: Path) -> None:
@@ -81,6 +86,53 @@ def separate_inputs(repo: Repo) -> None:
 def _linked(path: Path) -> bool:
     files = (file for file in path.rglob("*") if not file.is_dir()) if path.is_dir() else iter([path])
     return any(file.is_symlink() or file.stat().st_nlink > 1 for file in files)
+
+
+def sources(graph: Any, stages: Iterable[PipelineStage]) -> list[Stage]:
+    """The .dvc files of what `stages` read, each once. `graph`: edges from a stage to what it needs."""
+    read = {source: None for stage in stages for source in graph.successors(stage)}
+    return [source for source in read if not isinstance(source, PipelineStage)]
+
+
+def edited(stage: Stage) -> list[Output]:
+    """What the .dvc file of `stage` tracks, and is here as something else than the file says. Nothing is changed."""
+    outs = [out for out in stage.outs if out.use_cache and out.exists]
+    with looking_at(stage.repo, stage.relpath):
+        return [out for out in outs if out.changed_checksum()]
+
+
+def edited_lines(stages: Iterable[Stage]) -> Iterator[str]:
+    """A sentence for each input that `store_edited` would store."""
+    for stage in stages:
+        for out in edited(stage):
+            yield f"{out} has changed since it was added; temper run stores it anew and updates {stage.relpath}."
+
+
+def edited_inputs() -> list[str]:
+    """A sentence for each input that a stage reads, and that was edited since `temper data add`."""
+    with opened() as repo, locked(repo):
+        edges = graph(repo)
+        return list(edited_lines(sources(edges, ordered(edges))))
+
+
+def store_edited(repo: Repo, stages: Iterable[Stage], tell: Callable[[str], None]) -> None:
+    """Store inputs anew that were edited since they were added, and write that into their .dvc files (`stages`).
+
+    `dvc repro` does the same. The old version stays in the cache, and the file is written when the cache has the new
+    one. Raises `MachineError` where the cache does not take it.
+    """
+    for stage in stages:
+        outs = edited(stage)
+        if not outs:
+            continue
+        stage.save_outs()
+        stage.md5 = stage.compute_md5()
+        names = ", ".join(map(str, outs))
+        store(outs, names, f"temper data add {names}")
+        with written(Path(stage.path)) as aside:
+            dump_yaml(aside, to_single_stage_file(stage))
+        have = "has" if len(outs) == 1 else "have"
+        tell(f"{names} {have} changed since it was added: stored anew, {stage.relpath} updated; commit it with {LOCK}.")
 
 
 def track(paths: list[Path]) -> list[Path]:

@@ -27,7 +27,7 @@ HEAD = "schema: '2.0'\nstages:\n"
 SCANNED_STAGE = re.compile(r"^  ([^\s:][^:\n]*):\n(?: {4}.*\n)+", re.MULTILINE)
 SCANNED_OUTS = re.compile(r"^    outs:\n((?:    - .*\n|      .*\n)+)", re.MULTILINE)
 SCANNED_OUT = re.compile(r"^    - path: (.+)\n(?:      hash: .*\n)?      md5: ([0-9a-f]{32}(?:\.dir)?)$", re.MULTILINE)
-"""Layout of a stage, of its outputs, and of one of them, as DVC writes them."""
+"""Layout of a stage, of its outputs, and of one of them, or of what it reads, as DVC writes them."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,11 @@ def scan(text: str) -> dict[str, dict[str, str]]:
         stage[1]: dict(re.findall(SCANNED_OUT, outs[1])) if (outs := re.search(SCANNED_OUTS, stage[0])) else {}
         for stage in re.finditer(SCANNED_STAGE, text)
     }
+
+
+def scan_hashes(text: str) -> dict[str, str]:
+    """Hash by path of all that stages read or left, whatever stage it was; read as `scan` does."""
+    return dict(re.findall(SCANNED_OUT, text))
 
 
 def _items(entries: list[dict[str, Any]]) -> dict[str, Item]:

@@ -171,6 +171,22 @@ def cached_files(folders: Iterable[str], name: str, tell: Callable[[str], None])
     return {md5: path for md5, path in paths.items() if path}
 
 
+def held(hashes: Iterable[str]) -> set[str]:
+    """Those of these hashes whose file, or folder with each of its files, DVC's cache has whole; each is read."""
+    wanted = set(hashes)
+    if not wanted:
+        return wanted
+    with opened() as repo, locked(repo):
+        return {md5 for md5 in wanted if _whole(repo.cache.local, md5)}
+
+
+def _whole(objects: Any, md5: str) -> bool:
+    if not objects.whole(md5):
+        return False
+    entries = json.loads(Path(objects.oid_to_path(md5)).read_text()) if md5.endswith(".dir") else []
+    return all(objects.whole(entry["md5"]) for entry in entries)
+
+
 def _in_cache(repo: Repo, md5: str, name: str) -> Path | None:
     objects = repo.cache.local
     if not objects.whole(md5):

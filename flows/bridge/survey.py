@@ -9,7 +9,7 @@ from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
-from flows.bridge.inputs import separate_inputs
+from flows.bridge.inputs import edited_lines, separate_inputs, sources, store_edited
 from flows.bridge.refusals import check_params
 from flows.bridge.repo import claimed, graph, locked, opened, ordered
 from flows.bridge.status import RestoredOutputs, StatusCache, hashes, reasons, restorable
@@ -37,11 +37,14 @@ class StageStatus:
     """Path -> hash, as dvc.lock has it."""
     missing: tuple[str, ...]
     """What it reads, is not there, and no stage makes."""
+    sources: tuple[str, ...] = ()
+    """The .dvc files of what it reads."""
 
 
 def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = False) -> list[StageStatus]:
     """All stages in run order, with what changed since dvc.lock was written; one pass under DVC's lock.
 
+    Inputs that were edited since `temper data add` are stored anew; with `look_up` they are only named through `tell`.
     A damaged dvc.lock (a kill while DVC wrote it) is mended first and outputs of items that are no longer declared
     are put away, both said through `tell`, as is what of DVC's cache was damaged. With `look_up` no output is put away;
     the run cache is asked instead, and a stage that it would restore counts as restored for the stages below.
@@ -56,8 +59,13 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
         edges = graph(repo, tell)  # from a stage to what it needs
         stages = ordered(edges)
         with claimed(repo, read=[item.fs_path for stage in stages for item in (*stage.deps, *stage.outs)]):
-            if not look_up:
+            tracked = sources(edges, stages)
+            if look_up:
+                for line in edited_lines(tracked):
+                    tell(line)
+            else:
                 separate_inputs(repo)
+                store_edited(repo, tracked, tell)
                 _put_away(repo, stages, tell)
             status_cache, produced = StatusCache(), _produced(stages)
             check_params(stages, status_cache.lacking)
@@ -158,7 +166,8 @@ def _status(
         path != restored_path and overlap(path, restored_path) for path in reads for restored_path in restored_paths
     )
     comes_back = bool(why) and restored is not None and not uncertain and restorable(stage, status_cache, restored)
-    return StageStatus(stage.name, stage.cmd, after, why, comes_back, uncertain, outs, tuple(_missing(stage, produced)))
+    lacking, tracked = tuple(_missing(stage, produced)), tuple(source.path for source in sources(edges, [stage]))
+    return StageStatus(stage.name, stage.cmd, after, why, comes_back, uncertain, outs, lacking, tracked)
 
 
 def _put_away(repo: Repo, stages: list[PipelineStage], tell: Callable[[str], None]) -> None:

@@ -127,7 +127,7 @@ def _plan(options: argparse.Namespace) -> int:
     preflight.project()
     with _trying(options):
         preflight.quick()
-        steps, lacking = asked(plan()), ""
+        steps, lacking = asked(plan(tell)), ""
         try:
             preflight.inputs()
         except MachineError as error:

@@ -25,7 +25,8 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     reset = actions.add_parser("reset", help="reset keys to their defaults")
     reset.add_argument("keys", nargs="*", metavar="KEY", help="such as train or train.lora; default: every key")
     reset.set_defaults(act=_reset)
-    actions.add_parser("undo", help="undo temper's last change there").set_defaults(act=_undo)
+    actions.add_parser("undo", help="undo temper's last change; again: the one before").set_defaults(act=_undo)
+    actions.add_parser("redo", help="take the last undo back").set_defaults(act=_redo)
 
 
 def _new(options: argparse.Namespace) -> int:
@@ -76,6 +77,14 @@ def _undo(options: argparse.Namespace) -> int:
 
     with checkout_lock(print, wait=False):
         return _print(undo(), f"{PATHS.params} is unchanged.")
+
+
+def _redo(options: argparse.Namespace) -> int:
+    from flows.params.config import redo
+    from flows.system.checkout_lock import checkout_lock
+
+    with checkout_lock(print, wait=False):
+        return _print(redo(), f"{PATHS.params} is unchanged.")
 
 
 def _print(lines: list[str], nothing: str) -> int:

@@ -22,7 +22,8 @@ FLOWS = Path(__file__).parent.parent
 READERS = [
     FLOWS / name
     for name in ("compare/kept.py", "compare/runs.py", "compare/scores.py", "bridge/lockfile.py",
-                 "history/committed.py", "params/diff.py")
+                 "history/committed.py", "history/origins.py",
+                 "params/diff.py")
 ]  # fmt: skip
 """Code that decides what is read of a commit."""
 

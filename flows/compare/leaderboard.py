@@ -7,7 +7,6 @@ from typing import Any
 from flows.compare.runs import TRAINING, Run, Settings
 from flows.compare.scores import Key, Score, Scores, from_numbers
 from flows.results.scores import SECONDS
-from tasks.core.paths import PATHS
 
 BASE = "base."
 """Parameters that say which base it is."""
@@ -119,9 +118,9 @@ def leaderboards(runs: Sequence[Run]) -> list[Leaderboard]:
     """One for each set of held-out rows and deciding metric on which two bases or more were tuned."""
     groups: dict[tuple[str, str], list[Entry]] = {}
     for run in runs:
-        if run.decision and (rows := run.outs.get("clean", {}).get(str(PATHS.rows("test")), "")):
+        if run.test_rows:
             entry = Entry(base_name(run.settings), run.name, run.scores, run.training, run.cost)
-            groups.setdefault((rows, str(run.decision["metric"])), []).append(entry)
+            groups.setdefault((run.test_rows, str(run.decision["metric"])), []).append(entry)
     boards = [leaderboard(entries, metric, rows) for (rows, metric), entries in groups.items()]
     return [board for board in boards if board]
 

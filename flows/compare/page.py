@@ -11,7 +11,7 @@ from flows.bridge import LOCK
 from flows.compare.answers import answers, forget
 from flows.compare.leaderboard import leaderboards, numbers
 from flows.compare.production import Promotion, promotions
-from flows.compare.runs import MOST, Run
+from flows.compare.runs import MOST, Run, test_sets
 from flows.compare.scores import Key
 from flows.system.git import git
 from tasks.core.errors import MachineError
@@ -43,7 +43,7 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
     shared, by_commit = answers(all_runs) if rows else ({}, {})
     keys = list(dict.fromkeys(key for run in all_runs for key in run.scores))
     params = differing(all_runs)
-    names = _candidate_names(all_runs)
+    names, letters = _candidate_names(all_runs), test_sets(all_runs)
     pages = {file.parent.name for file in PATHS.pages.glob(f"*/{PATHS.page.name}")}
     history, boards = _promotions(), leaderboards(all_runs)
     metrics = {str(run.decision["metric"]) for run in all_runs if run.decision}
@@ -61,7 +61,8 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
         "candidate_names": names,
         "scores": [{"name": key.column(names), **_named(key), "lower": _lower(all_runs, key)} for key in keys],
         "runs": [
-            {**_run(run, pages), "params": [_plain(run.settings.get(name)) for name in params],
+            {**_run(run, pages), "test_rows": letters.get(run.test_rows),
+             "params": [_plain(run.settings.get(name)) for name in params],
              "scores": [numbers(run.scores.get(key)) for key in keys], "stages": stages.get(run.commit, []),
              **({"answers": by_commit.get(run.commit)} if rows else {})}
             for run in all_runs

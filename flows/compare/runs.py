@@ -1,14 +1,16 @@
 """All runs that git keeps: commits of this branch, and experiments, in which dvc.lock changed."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from flows.bridge import LOCK, names, scan
+from flows.bridge import LOCK, names, overlap, scan, scan_hashes
 from flows.compare import kept
 from flows.compare.scores import Scores, from_comparison, is_whole
 from flows.history.committed import as_decision, as_object, as_settings, files_at
+from flows.history.origins import changes, is_code
 from flows.params.diff import parameters
 from flows.results import durations
 from flows.system.git import git
@@ -31,6 +33,9 @@ TRAINING = ("train", "align")
 Settings = dict[str, Any]
 """Value by dotted key of params.yaml."""
 
+Hashes = dict[str, str]
+"""Hash by path of what the stages of a run read or left."""
+
 
 @dataclass
 class Run:
@@ -48,7 +53,7 @@ class Run:
     """decision.json; empty where the stage `decide` did not run."""
     settings: Settings = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
-    """Parameters that differ from the commit before, or why they cannot be read."""
+    """Inputs and parameters that differ from the commit before, or why they cannot be read."""
     scores: Scores = field(default_factory=dict)
     whole: bool = False
     """Whether every weight was trained."""
@@ -56,6 +61,11 @@ class Run:
     """Stage -> hash by path of what it left."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Stage -> seconds that it took, wherever it ran; stages of which nobody noted it are left out."""
+
+    @property
+    def test_rows(self) -> str:
+        """Hash of the rows that it was scored on; "" where none is known."""
+        return self.outs.get("clean", {}).get(str(PATHS.rows("test")), "") if self.decision else ""
 
     @property
     def training(self) -> float | None:
@@ -84,6 +94,17 @@ class Run:
         ]
         word = permission(self.decision)
         return word if self.decision["promote"] else ": ".join(filter(None, (word, ", ".join(against))))
+
+
+def test_sets(all_runs: Iterable[Run]) -> dict[str, str]:
+    """A letter by the hash of test rows, where runs were scored on several sets of them; empty for one set."""
+    hashes = dict.fromkeys(run.test_rows for run in all_runs if run.test_rows)
+    return {rows: _letters(number) for number, rows in enumerate(hashes)} if len(hashes) > 1 else {}
+
+
+def _letters(number: int) -> str:
+    """A to Z, then AA, AB, ..."""
+    return (_letters(number // 26 - 1) if number > 25 else "") + chr(ord("A") + number % 26)
 
 
 def runs(most: int = MOST) -> list[Run]:
@@ -120,16 +141,34 @@ def _read(commits: list[tuple[str, str]]) -> dict[str, kept.Facts]:
     settings = _settings({one for commit, before in commits for one in (commit, *before.split()[:1])})
     paths = [str(path) for path in (PATHS.decided, PATHS.comparison, LOCK)]
     files = files_at([commit for commit, _ in commits], paths)
+    earlier = _hashes({before.split()[0] for _, before in commits if before})
     return {
-        commit: _facts(commit, settings[commit], settings[before.split()[0]] if before else {}, texts)
+        commit: _facts(
+            commit, settings[commit], settings[before.split()[0]] if before else {}, texts, earlier.get(before[:40], {})
+        )
         for (commit, before), texts in zip(commits, files, strict=True)
     }
 
 
+def _hashes(commits: set[str]) -> dict[str, Hashes]:
+    """Hashes in the dvc.lock of each commit; none of one that cannot be read."""
+    ordered = sorted(commits)
+    texts = (text for (text,) in files_at(ordered, [str(LOCK)]))
+    return {
+        commit: {} if isinstance(text, MachineError) else scan_hashes(text)
+        for commit, text in zip(ordered, texts, strict=True)
+    }
+
+
 def _facts(
-    commit: str, new: dict[str, Any] | MachineError, old: dict[str, Any] | MachineError, texts: list[str | MachineError]
+    commit: str,
+    new: dict[str, Any] | MachineError,
+    old: dict[str, Any] | MachineError,
+    texts: list[str | MachineError],
+    earlier: Hashes,
 ) -> kept.Facts:
-    """`new`, `old`: params.yaml there and in the commit before; `texts`: decision, comparison and dvc.lock."""
+    """`new`, `old`: params.yaml there and in the commit before; `texts`: decision, comparison and dvc.lock; `earlier`:
+    hashes in the dvc.lock of the commit before."""
     facts: kept.Facts = {"decision": {}, "settings": {}, "changed": [], "scores": {}, "outs": {}, "whole": False}
     try:
         decision, comparison, lock = _readable(texts)
@@ -139,10 +178,18 @@ def _facts(
         facts["scores"], facts["whole"] = from_comparison(compared), is_whole(compared)
         facts["settings"] = flat(_known(new))
         if before := _known(old):
-            facts["changed"] = parameters(before, _known(new))
+            facts["changed"] = [*_moved(earlier, scan_hashes(lock), facts["outs"]), *parameters(before, _known(new))]
     except MachineError as error:  # of a commit that nobody can mend, among others that can be shown
         facts["changed"] = [str(error)]
     return facts
+
+
+def _moved(old: Hashes, new: Hashes, outs: dict[str, dict[str, str]]) -> Iterator[str]:
+    """A line for each input that both runs read, and that changed: neither code nor what a stage made."""
+    outputs = [Path(path) for stage in outs.values() for path in stage]
+    for path, change in changes(old, new):
+        if change == "changed" and not is_code(path) and not any(overlap(Path(path), out) for out in outputs):
+            yield f"{path} {change}"
 
 
 def share_seconds(all_runs: list[Run], known: dict[durations.Key, float]) -> None:

@@ -9,10 +9,10 @@ from rich.cells import cell_len, set_cell_size
 
 from flows.compare.leaderboard import Entry, Leaderboard
 from flows.compare.production import GAIN, Promotion
-from flows.compare.runs import Run
+from flows.compare.runs import Run, test_sets
 from flows.compare.scores import Score
 from flows.results.decision import rule_lines
-from tasks.core.numbers import duration, metric_name
+from tasks.core.numbers import duration, enumerated, metric_name
 from tasks.statistics.effect import gained
 
 WIDTH = 80
@@ -36,7 +36,11 @@ def cut(text: str, width: int) -> str:
 
 
 def run_lines(all_runs: Sequence[Run]) -> Iterator[str]:
-    """Two lines a run: its result, and what changed before it."""
+    """Two lines a run or more: its result, and what changed before it, inputs first.
+
+    A run of several that were scored on different test rows has the letter of its rows.
+    """
+    letters = test_sets(all_runs[:SHOWN])
     metrics = {str(run.decision["metric"]) for run in all_runs if run.decision}
     title = metric_name(metrics.pop()) if len(metrics) == 1 else "score"
     yield _columns(("run", "commit", cut(title, 21), "gain", "promotion"), RUN_WIDTHS)
@@ -45,14 +49,38 @@ def run_lines(all_runs: Sequence[Run]) -> Iterator[str]:
         if decision := run.decision:
             score = _interval(Score(decision["value"], decision["low"], decision["high"]))
             gain = gained(decision["gain"], str(decision.get("better")))
-        yield _columns((run.name, run.commit[:8], score, gain, run.verdict), RUN_WIDTHS)
-        if run.changed:
-            yield f"  {cut('; '.join(run.changed), WIDTH - 2)}"
+        word, _, against = run.verdict.partition(": ")
+        fits = cell_len(run.verdict) <= RUN_WIDTHS[-1]
+        yield _columns((run.name, run.commit[:8], score, gain, run.verdict if fits else word), RUN_WIDTHS)
+        if not fits:
+            yield f"  {cut(f'{word} by: {against}', WIDTH - 2)}"
+        rows = f"test rows {letters[run.test_rows]}" if run.test_rows in letters else ""
+        yield from _items([*filter(None, [rows]), *run.changed])
+    if letters:
+        yield f"Test rows differ ({enumerated([*letters.values()])}): compare scores only under the same letter."
     if len(all_runs) > SHOWN:
         yield f"{len(all_runs) - SHOWN:,} older runs are only on the page."
 
 
 RUN_WIDTHS = (22, 8, 21, 7, 18)
+
+LINES = 4
+"""Lines for what changed before a run; the page has all of it."""
+
+
+def _items(items: Sequence[str]) -> Iterator[str]:
+    """Items on a few indented lines, none of them broken; those that have no room are counted."""
+    lines: list[str] = []
+    for number, item in enumerate(items):
+        text = cut(item, WIDTH - 3)
+        if lines and cell_len(lines[-1]) + 1 + cell_len(text) < WIDTH:
+            lines[-1] += f" {text};"
+        elif len(lines) == LINES:
+            lines.append(f"  and {len(items) - number} more;")
+            break
+        else:
+            lines.append(f"  {text};")
+    yield from (line.removesuffix(";") if line is lines[-1] else line for line in lines)
 
 
 def board_lines(board: Leaderboard) -> Iterator[str]:

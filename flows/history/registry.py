@@ -6,12 +6,13 @@ from typing import Any
 from flows.bridge import LOCK
 from flows.compare.production import GAIN, PRODUCTION, Promotion
 from flows.history.committed import decision_at
+from flows.history.origins import mismatches
 from flows.history.snapshot import Snapshot
 from flows.history.versions import Standing, check_version, standing, versions_of
 from flows.results.decision import allowed
 from flows.system.git import commit, git
 from flows.system.process import ask
-from tasks.core.errors import MachineError
+from tasks.core.errors import CheckFailed, MachineError
 from tasks.core.numbers import counted, metric_name, shown
 from tasks.core.paths import PATHS
 from tasks.statistics.effect import gained
@@ -23,8 +24,8 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
 
     A model that has the stage already stays as it is. One that had it before gets it again, under the version that it
     has, whatever its decision says. Weights that have a version get no second one. data/best follows the model in
-    production. Raises `CheckFailed` where the decision there says no, unless `force`, and `InputError` for a second
-    version of a commit or of its weights.
+    production. Raises `CheckFailed` where the decision there says no, or nobody has an input that its dvc.lock names,
+    unless `force`, and `InputError` for a second version of a commit or of its weights.
 
     Example:
 
@@ -38,8 +39,13 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
         label = f"{there.name} {there.holder.label}"
         return [f"This model is already in {stage}, as {label}; nothing was registered.", *pending]
     decision = allowed(decision_at(there.commit) or None, revision, force=force or there.before, here=here)
+    strays = mismatches(there.commit)
+    if not (force or there.before) and any(stray.lost and stray.file for stray in strays):
+        refused = [stray.sentence(revision) for stray in strays if stray.lost and stray.file]
+        raise CheckFailed("\n".join([*refused, "To register it all the same: temper promote --against-the-rules"]))
     newest = _tagged(there, stage, version, _message(decision, "going back: " if there.before else ""))
-    lines = [_registered(there, newest, stage, revision), *_scores_of_both(there.holder, newest, decision), *pending]
+    lines = [_registered(there, newest, stage, revision), *_scores_of_both(there.holder, newest, decision)]
+    lines += [*(stray.sentence(revision) for stray in strays), *pending]
     if stage != PRODUCTION:
         return [*lines, f"Later runs are compared with the model in {PRODUCTION} alone: {PATHS.best} is as it was."]
     replaced = (PATHS.best / "scores.parquet").is_file()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.bridge import LOCK, Item, StageRecord, find, parse
+from flows.history.origins import mismatches
 from flows.plan.machine import LOCKED
 from flows.system.environment import environment
 from flows.system.git import git
@@ -35,7 +36,8 @@ class Verdict:
 def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> list[Verdict]:
     """Rebuild every stage of an experiment or revision; nothing of it goes into the cache.
 
-    Raises `StageFailed` where `dvc repro` fails, and `InputError` where the run has no dvc.lock.
+    Raises `StageFailed` where `dvc repro` fails, and `InputError` where the run has no dvc.lock, or read what nobody
+    has any more.
 
     Example:
 
@@ -46,6 +48,7 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
     with workspace(label(f"reproduce-{run}"), revision, tell, keep=keep, anew=True):
         if not LOCK.is_file():
             raise InputError(f"{run}: this revision has no {LOCK}, so there is nothing to compare with.")
+        _check_inputs(revision, run, tell)
         for line in _environment(revision):
             tell(line)
         before, numbers = parse(LOCK.read_text()), _numbers(_committed())
@@ -59,6 +62,16 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
             Verdict(stage, tuple(_compare(record, after.get(stage, NOTHING), changed, outs)))
             for stage, record in before.items()
         ]
+
+
+def _check_inputs(revision: str, run: str, tell: Callable[[str], None]) -> None:
+    """Say which inputs are not here as the run read them. Raises `InputError` where nobody has one: all would differ,
+    or stages fail over rows that the run never read."""
+    strays = mismatches(revision)
+    if lost := [one.sentence(run) for one in strays if one.lost and (one.file or not Path(one.path).exists())]:
+        raise InputError("\n".join(lost))
+    for one in strays:
+        tell(one.sentence(run))
 
 
 def _repro(tell: Callable[[str], None]) -> None:

@@ -1,16 +1,16 @@
 """A run of the past as git and DVC keep it: its parameters, the hashes of its data, its scores, its predictions."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from flows.bridge import LOCK, StageRecord, cached_file, find, parse
-from flows.compare.runs import TRAINING
+from flows.bridge import LOCK, StageRecord, cached_file, find, overlap, parse
 from flows.compare.scores import is_whole
 from flows.history.committed import HERE, decision_at, file_at, object_at, settings_at
+from flows.history.origins import changes, inputs, is_code
 from flows.params.diff import parameters
 from tasks.core.errors import MachineError, SettingsError
 from tasks.core.numbers import counted, metric_name, shown
@@ -60,17 +60,13 @@ class Snapshot:
         return ["scores", *_indented(_scores(self._scores(), other._scores(), self.candidate))]
 
     def differences(self, other: "Snapshot") -> list[str]:
-        """What else differs from this run to `other`: parameters, outputs, verdict."""
+        """What else differs from this run to `other`: parameters, inputs, outputs, verdict."""
         old, new = (settings_at(run.revision) for run in (self, other))
         lines = ["parameters", *_indented(parameters(old, new))]
-        lines += ["", "data and models", *_indented(_outputs(self, other))]
+        lines += ["", "data and models", *_indented(_data(self, other))]
         one, two = self._verdict(), other._verdict()
         verdicts = [f"both: {one}"] if one == two else [f"{self.name}: {one}", f"{other.name}: {two}"]
         return [*lines, "", "decision", *_indented(verdicts)]
-
-    def trained(self) -> set[str]:
-        """Paths of what the stages of training left."""
-        return {path for name, stage in self.lock.items() if name in TRAINING for path in stage.outs}
 
     @contextmanager
     def predictions(self, candidate: str) -> Iterator[Path]:
@@ -123,29 +119,23 @@ class Snapshot:
         return f"{promotion(self.decision)}: {self.decision['reason']}"
 
 
-def _outputs(old: Snapshot, new: Snapshot) -> list[str]:
-    """Outputs that changed. Where training left another model, what was made of it follows, and is only counted."""
-    one, two = old.outs(), new.outs()
-    changed = [path for path in sorted({*one, *two}) if one.get(path) != two.get(path)]
-    trained = {*changed} & (old.trained() | new.trained())
-    follows = {*changed} & (_made_of(trained, old.lock) | _made_of(trained, new.lock))
-    lines = [
-        f"{path} {'changed' if path in one and path in two else 'new' if path in two else 'gone'}"
-        for path in changed
-        if path not in follows
-    ]
-    return [*lines, f"and {counted(len(follows), 'outputs')} made of the trained model"] if follows else lines
-
-
-def _made_of(paths: set[str], lock: Mapping[str, StageRecord]) -> set[str]:
-    """Outputs of stages that read `paths`, or what stages made of them."""
-    reached, before = paths, set[str]()
-    while reached != before:
-        before = reached
-        for stage in lock.values():
-            if any(Path(a).is_relative_to(b) or Path(b).is_relative_to(a) for a in stage.deps for b in reached):
-                reached = reached | {*stage.outs}
-    return reached - paths
+def _data(old: Snapshot, new: Snapshot) -> list[str]:
+    """Inputs that changed, then outputs whose stages read nothing that did; what follows from these is only counted."""
+    given, outs = dict(changes(inputs(old.lock), inputs(new.lock))), dict(changes(old.outs(), new.outs()))
+    code = [path for path in given if is_code(path)]
+    moved = [Path(path) for path in (*given, *outs)]
+    follows = {
+        path
+        for lock in (old.lock, new.lock)
+        for stage in lock.values()
+        if any(overlap(Path(dep), place) for dep in stage.deps for place in moved)
+        for path in stage.outs
+        if path in outs
+    }
+    lines = [f"{path} {change}" for path, change in given.items() if path not in code]
+    lines += [f"{counted(len(code), 'parts')} of temper's code changed"] if code else []
+    lines += [f"{path} {change}" for path, change in outs.items() if path not in follows]
+    return [*lines, f"and {counted(len(follows), 'outputs')} made of these"] if follows else lines
 
 
 def _number(value: Any) -> bool:

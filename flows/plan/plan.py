@@ -40,16 +40,17 @@ class Step:
     """Whether a worker of that queue is at work; None where no server says."""
 
 
-def plan() -> list[Step]:
+def plan(tell: Callable[[str], None] = lambda line: None) -> list[Step]:
     """The stages in run order. Below a stage that would run, nobody knows yet whether its outputs will differ.
+
+    `tell` hears which inputs were edited since they were added, and what of DVC's cache is damaged.
 
     Example:
 
         print(as_text(plan()))
     """
     steps: dict[str, Step] = {}
-    notes: list[str] = []
-    for status in survey(notes.append, look_up=True):
+    for status in survey(tell, look_up=True):
         steps[status.name] = _step(status, [steps[name] for name in status.after])
     return list(steps.values())
 

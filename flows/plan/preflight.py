@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from flows.params.model import Params
 
 _remarks: list[str] = []
-"""What stages remarked when they were asked last."""
+"""What stages remarked when they were asked last, and inputs that were edited since they were added."""
 
 
 def quick() -> None:
@@ -70,14 +71,14 @@ def faults() -> list[str]:
         return [*_faults_of(machine.python), str(error)]
     checks = (
         machine.python, machine.versions, _pipeline, _params, _late_refusals, _starts, _refused, _base, _gguf, _engine,
-        machine.free_disk, machine.free_memory, machine.dvc_cache, _sharing, _data,
+        machine.free_disk, machine.free_memory, machine.dvc_cache, _sharing, _data, _edited,
     )  # fmt: skip
     return [fault for check in checks for fault in _faults_of(check)]
 
 
 def notes() -> list[str]:
     """What need not be mended for a run: keys of params.yaml that an older version had, each with its new name; what
-    `faults` saw in the first rows; and a card without limits."""
+    `faults` saw in the first rows, and of inputs that changed; and a card without limits."""
     from flows.params.model import model
     from tasks.core.settings import PARAMS, load, outdated
     from tasks.report.about import NO_LIMITS, lacks_limits
@@ -287,3 +288,13 @@ def _data() -> Iterator[str]:
             continue
         yield f"{path} is missing: the stage {stage} reads it, and no stage makes it; add it, or name another."
     check_tracked_params()
+
+
+def _edited() -> Iterator[str]:
+    """No fault: a run stores what was edited. It is remarked."""
+    from flows.bridge import edited_inputs
+
+    if not (_faults_of(_pipeline) or _faults_of(_readable) or _read() is None):
+        with suppress(TemperError):  # `_data` says it
+            _remarks.extend(edited_inputs())
+    yield from ()

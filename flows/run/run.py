@@ -79,6 +79,7 @@ class Run:
                     name,
                     lambda command: self._work(command, log),
                     force=name in self._force,
+                    sources=status.sources,
                     wait=lambda: self._children.check(name),
                     tell=lambda line: self._tell(line, log),
                     remote=(share.dvc or "") if share else None,

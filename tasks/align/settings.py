@@ -160,6 +160,11 @@ class Settings(Optimization, Tuning):
     refuses an argument without effect."""
 
     @property
+    def off(self) -> bool:
+        """Whether nothing is aligned."""
+        return self.objective == "off"
+
+    @property
     def longest_answer(self) -> int:
         """Most tokens behind a prompt."""
         return self.episodes.max_tokens if self.episodes.on else self.answer_tokens

@@ -26,9 +26,9 @@ class State:
         return self.state / "accepted"
 
     @property
-    def params_before(self) -> Path:
-        """params.yaml as it was before temper last changed it."""
-        return self.state / "params.before.yaml"
+    def params_history(self) -> Path:
+        """params.yaml as it was before each change that temper made, and as it was before each that was undone."""
+        return self.state / "params.history.json"
 
     @property
     def answers(self) -> Path:

@@ -68,6 +68,11 @@ class Settings(Supervised):
     adapter's settings must match it. null: a new adapter."""
 
     @property
+    def off(self) -> bool:
+        """Whether rows are not trained on."""
+        return not self.enabled
+
+    @property
     def classifies(self) -> bool:
         """Whether a classifier is trained."""
         return self.objective == "classify"

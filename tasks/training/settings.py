@@ -92,9 +92,14 @@ class Optimization(Section):
                 f"steps = {self.steps} and epochs = {self.epochs:g} both say how long to train; set one of them to "
                 "null, such as with a second --set SECTION.epochs=null"
             )
-        if self.steps is None and self.epochs is None:
+        if self.steps is None and self.epochs is None and not self.off:
             raise ValueError("neither steps nor epochs says how long to train; set one of them")
         return self
+
+    @property
+    def off(self) -> bool:
+        """Whether nothing is trained by this section, which then may lack what training needs."""
+        return False
 
     @property
     def step_count(self) -> int:

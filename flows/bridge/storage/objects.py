@@ -195,6 +195,22 @@ def _oids(obj: Any) -> list[str]:
     return [*(entry.value for _, _, entry in obj), obj.oid] if isinstance(obj, Tree) else [obj.oid]
 
 
+def store(outs: list[Output], owner: str, command: str) -> None:
+    """Copy outputs, whose hashes are known, into the cache; they stay what they are, links to nothing.
+
+    Of an object that is there already DVC takes no copy, so what is damaged has to make room first. Raises
+    `MachineError`, which names `owner`, where the cache did not take all; `command` stores them later.
+    """
+    for out in outs:
+        intact(out)
+        out.commit(relink=False)
+    if lost := [str(out) for out in outs if out.use_cache and out.changed_cache()]:
+        raise MachineError(
+            f"{owner}: DVC could not store {', '.join(lost)} in its cache ({outs[0].repo.cache.local.path}); usually "
+            f"the disk is full. Free some space, then store it with: {command}; or run again."
+        )
+
+
 def damages(repo: Repo) -> list[str]:
     """Take what was put aside since the last call, a sentence each."""
     lines: list[str] = []

@@ -53,7 +53,9 @@ const COLUMNS = [
   { key: "gain", name: "gain over base", group: "Result", number: true, value: (run) => run.gain,
     show: (run) => (run.gain === null ? "–" : `${run.gain > 0 ? "+" : ""}${digits(run.gain)}`) },
   { key: "p", name: "p", group: "Result", number: true, lower: true, value: (run) => run.p, show: (run) => digits(run.p) },
-  { key: "rows", name: "rows", group: "Result", number: true, value: (run) => run.n, show: (run) => digits(run.n) },
+  { key: "rows", name: "rows", group: "Result", number: true, value: (run) => run.n, show: (run) => digits(run.n),
+    // scores compare only on the same test rows
+    more: (run) => (run.test_rows ? `set ${run.test_rows}` : "") },
   { key: "decision", name: "promotion", group: "Result", value: (run) => run.verdict, show: verdict },
   { key: "stage", name: "stage", group: "Result", value: (run) => run.stages.join(", ") || null,
     show: (run) => run.stages.join(", ") || "–" },

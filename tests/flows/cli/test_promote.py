@@ -116,7 +116,7 @@ def test_compare_without_names_tells_all_runs(runs: tuple[str, str]) -> None:
     later, changed, earlier = lines[1:4]
     assert later.startswith("8 of 20") and runs[1][:8] in later
     assert "0.400 (0.000-1.000)" in later and later.endswith("refused")
-    assert changed == "  train.learning_rate 0.1 -> 0.2"
+    assert changed == "  decision.json changed; made changed; train.learning_rate 0.1 -> 0.2"
     assert runs[0][:8] in earlier and "0.600" in earlier and earlier.endswith("allowed")
     page = Path("data/report/runs.html").read_text()
     content = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
@@ -140,7 +140,8 @@ def test_compare_tells_parameters_outputs_scores_and_rows(runs: tuple[str, str])
     code, output = temper("compare", runs[0], runs[1], "--rows", "2")
     assert code == 0, output
     assert "train.learning_rate 0.1 -> 0.2" in output
-    assert "data/evaluation/merged changed" in output and "data/evaluation/base changed" not in output
+    inputs = "data and models\n  decision.json changed\n  made changed\n  and 2 outputs made of these\n"
+    assert inputs in output
     assert "merged exact match 0.6 -> 0.4" in output
     assert "promotion refused: merged has 8." in output
     assert "20 in both" in output and "4 answers differ" in output

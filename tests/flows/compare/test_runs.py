@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.bridge import parse, scan
+from flows.bridge import parse, scan, scan_hashes
 from flows.compare import runs as runs_module
 from flows.compare.runs import flat, runs
 from flows.history.committed import file_at, files_at
@@ -73,6 +73,23 @@ def test_a_lock_file_is_scanned_as_it_is_parsed() -> None:
         stage: {path: out.md5 for path, out in record.outs.items()} for stage, record in parse(text).items()
     }
     assert scan("") == scan("stages: [1]\n") == scan("stages:\n  a: 3\n") == {}
+    items = [item for record in parse(text).values() for item in (*record.deps.items(), *record.outs.items())]
+    hashes = {path: item.md5 for path, item in items}
+    assert scan_hashes(text) == hashes and "data/base" in hashes and scan_hashes("") == {}
+
+
+def test_what_changed_before_a_run_begins_with_the_inputs_that_people_gave(project: Path) -> None:
+    """Neither code nor what a stage made, which follows."""
+    commit(0.1, "a" * 32)
+    own, code = (f"    - path: {path}\n      md5: {{}}\n" for path in ("data/own", "tasks/core"))
+    follows = "    - path: data/fitted/weights\n      md5: {}\n"
+    for number, rate in (("1", 0.2), ("2", 0.3)):
+        text = LOCK.replace("{md5}", number * 32)
+        inputs = "".join(line.format(number * 32) for line in (own, code, follows))
+        Path("dvc.lock").write_text(text.replace("    deps:\n", f"    deps:\n{inputs}", 1))
+        Path("params.yaml").write_text(f"train: {{learning_rate: {rate}}}\n")
+        git("commit", "--quiet", "--all", "--message", "a run")
+    assert runs()[0].changed == ["data/own changed", "train.learning_rate 0.2 -> 0.3"]
 
 
 def test_files_are_read_together_as_one_by_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,18 +13,35 @@ from flows.compare.terminal import SHOWN, board_lines, history_lines, run_lines
 from tests.flows.compare import made
 
 
-def test_a_run_is_two_lines_of_80_columns() -> None:
+def test_the_lines_of_a_run_have_80_columns() -> None:
     runs = [made.run(1, right=2, name="\x1b[31m名前" * 20), made.run(2, right=9), made.run(3, right=5)]
-    runs[1].changed = ["train.learning_rate 0.1 -> 0.2", "x" * 200]
+    runs[1].changed = ["data/own changed", "train.learning_rate 0.1 -> 0.2", "x" * 200, "y" * 40, "z" * 35, "w" * 70]
+    runs[1].changed += ["v" * 70, "u"]
     runs[2].decision, runs[2].changed = {}, []
     lines = list(run_lines(runs))
-    assert len(lines) == 6 and all(cell_len(line) <= 80 and "\x1b" not in line for line in lines)
+    assert len(lines) == 11 and all(cell_len(line) <= 80 and "\x1b" not in line for line in lines)
     assert lines[0].split() == ["run", "commit", "exact", "match", "gain", "promotion"]
-    assert lines[1].endswith("refused: gain ove…") and "0.200 (0.100-0.300)" in lines[1]
-    assert lines[3].startswith("run-2") and lines[3].endswith("allowed") and "+0.8" in lines[3]
-    assert lines[4].startswith("  train.learning_rate 0.1 -> 0.2; xxx") and lines[4].endswith("…")
-    assert lines[5].split() == ["run-3", "00000000", "-", "-", "none"]
+    assert lines[1].endswith("refused") and "0.200 (0.100-0.300)" in lines[1]
+    assert lines[2] == "  refused by: gain over base"
+    assert lines[4].startswith("run-2") and lines[4].endswith("allowed") and "+0.8" in lines[4]
+    assert lines[5] == "  data/own changed; train.learning_rate 0.1 -> 0.2;"
+    assert lines[6].startswith("  xxx") and lines[6].endswith("…;") and cell_len(lines[6]) == 80
+    assert lines[7:10] == [f"  {'y' * 40}; {'z' * 35};", f"  {'w' * 70};", "  and 2 more"]
+    assert lines[10].split() == ["run-3", "00000000", "-", "-", "none"]
     assert list(run_lines(runs * SHOWN))[-1] == f"{2 * SHOWN} older runs are only on the page."
+
+
+def test_runs_on_different_test_rows_are_told_apart() -> None:
+    runs = [made.run(number, right=5) for number in (1, 2, 3)]
+    assert not any("est rows" in line for line in run_lines(runs))
+    assert [run["test_rows"] for run in pages.page_data(runs, rows=False)["runs"]] == [None] * 3
+    runs[1].outs = {"clean": {"data/clean/test.parquet": "cd" * 16}}
+    lines = list(run_lines(runs))
+    assert [line.split(";")[0].strip() for line in lines if line.startswith("  test rows")] == [
+        f"test rows {letter}" for letter in "ABA"
+    ]
+    assert lines[-1] == "Test rows differ (A and B): compare scores only under the same letter."
+    assert [run["test_rows"] for run in pages.page_data(runs, rows=False)["runs"]] == ["A", "B", "A"]
 
 
 def test_the_history_says_what_replaced_what_when_by_whom_and_why() -> None:

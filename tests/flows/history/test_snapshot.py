@@ -22,11 +22,11 @@ OUTS = {
 
 
 def lock(**changed: str) -> str:
-    """A dvc.lock in which the outputs of the stages named have another hash."""
+    """A dvc.lock in which the outputs of the stages named, or the inputs named, have another hash."""
     stages = {
         name: {
             "cmd": "x",
-            "deps": [{"path": dep, "md5": "0" * 32}],
+            "deps": [{"path": path, "md5": changed.get(path, "0") * 32} for path in (dep, "tasks/core")],
             "outs": [{"path": out, "md5": changed.get(name.replace("-", "_"), "0") * 32}],
         }
         for name, (dep, out) in OUTS.items()
@@ -40,17 +40,22 @@ ALL = {"train": "1", "merge": "1", "evaluate_merged": "1", "report": "1"}
 @pytest.mark.parametrize(
     ("changed", "lines"),
     [
-        (ALL, ["data/trained changed", "and 3 outputs made of the trained model"]),
+        (ALL, ["data/trained changed", "and 3 outputs made of these"]),
         (
             {**ALL, "clean": "1", "evaluate_base": "1"},
-            ["data/clean/train.parquet changed", "data/evaluation/base changed", "data/trained changed",
-             "and 3 outputs made of the trained model"],
+            ["data/clean/train.parquet changed", "data/evaluation/base changed", "and 4 outputs made of these"],
         ),
         ({"merge": "1", "report": "1"}, ["data/merged changed", "data/report/report.html changed"]),
+        (
+            {**ALL, "clean": "1", "data/own": "1", "tasks/core": "1"},
+            ["data/own changed", "1 part of temper's code changed", "and 5 outputs made of these"],
+        ),
         ({}, ["the same"]),
     ],
 )  # fmt: skip
-def test_what_every_training_changes_is_only_counted(commit: Commit, changed: dict[str, str], lines: list[str]) -> None:
+def test_inputs_come_first_and_what_follows_is_only_counted(
+    commit: Commit, changed: dict[str, str], lines: list[str]
+) -> None:
     first, second = commit(lock=lock()), commit(lock=lock(**changed))
     differences = Snapshot(first).differences(Snapshot(second))
     start = differences.index("data and models") + 1

@@ -13,6 +13,7 @@ from flows.params.defaults import defaults
 from flows.params.diff import parameters
 from flows.params.model import change, check, model
 from tasks.core.errors import SettingsError
+from tasks.core.paths import PATHS
 from tasks.core.settings import read
 from tests.flows.project import ROOT
 
@@ -129,18 +130,33 @@ def test_a_metric_that_leaves_out_what_it_does_not_set_is_the_default_all_the_sa
     assert any("evaluate.metrics" in line for line in reset_file((), params))
 
 
-def test_undo_goes_back_and_forth(params: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_undo_goes_further_back_each_time_and_redo_forth(params: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for action, sentence in (("undo", "no change to params.yaml here that is left"), ("redo", "nothing was undone")):
+        assert main(["config", action]) == 1
+        assert sentence in capsys.readouterr().err
+    change(["train.steps=7", "align.objective=dpo"], path=params)
+    texts = [params.read_text()]
+    for section in ("train", "align"):
+        assert main(["config", "reset", section]) == 0
+        texts.append(params.read_text())
+    capsys.readouterr()
+    assert main(["config", "undo"]) == 0 and params.read_text() == texts[1]
+    assert capsys.readouterr().out == "align.objective off -> dpo\n"
+    assert main(["config", "undo"]) == 0 and params.read_text() == texts[0]
+    assert capsys.readouterr().out == "train.steps 240 -> 7\n"
     assert main(["config", "undo"]) == 1
-    assert "has not changed params.yaml here yet" in capsys.readouterr().err
-    change(["train.steps=7"], path=params)
-    before = params.read_bytes()
-    assert main(["config", "reset", "train"]) == 0
-    after = params.read_bytes()
+    for text in texts[1:]:
+        assert main(["config", "redo"]) == 0 and params.read_text() == text
+    assert main(["config", "redo"]) == 1
+    by_hand = texts[2].replace("steps: 240", "steps: 9", 1)
+    params.write_text(by_hand)
+    assert main(["config", "undo"]) == 0 and params.read_text() == texts[1]
+    assert main(["config", "redo"]) == 0 and params.read_text() == by_hand, "edits by hand are not lost"
     assert main(["config", "undo"]) == 0
-    assert params.read_bytes() == before
-    assert "train.steps 240 -> 7" in capsys.readouterr().out
-    assert main(["config", "undo"]) == 0
-    assert params.read_bytes() == after
+    assert main(["config", "reset", "align"]) == 0
+    assert main(["config", "redo"]) == 1, "another change came between"
+    PATHS.params_history.write_text("{")
+    assert main(["config", "undo"]) == 1
 
 
 def test_what_is_reset_must_be_a_key(params: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tasks.align.settings import Settings as Align
 from tasks.core.errors import SettingsError
 from tasks.core.paths import Paths
 from tasks.template import stage as template
@@ -70,6 +71,15 @@ def test_one_of_both_says_how_long() -> None:
     ):
         with pytest.raises(ValidationError, match=message):
             Settings.model_validate(values)
+
+
+def test_a_section_that_is_off_need_not_say_how_long() -> None:
+    lacking = {"steps": None, "epochs": None}
+    assert Settings.model_validate({"enabled": False, **lacking}).steps is None
+    assert Align.model_validate({"objective": "off", **lacking}).steps is None
+    for on in ({"objective": "dpo"}, {"objective": "grpo"}):
+        with pytest.raises(ValidationError, match="neither steps nor epochs"):
+            Align.model_validate({**on, **lacking})
 
 
 @pytest.mark.parametrize("values", [{}, {"gradient_accumulation": 2}, {"arguments": {"dataloader_drop_last": True}}])
