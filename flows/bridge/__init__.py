@@ -12,7 +12,7 @@ from flows.bridge.inputs import checkout_inputs, configure_worktree, track
 from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan
 from flows.bridge.parcel import pack, unpack
 from flows.bridge.refusals import unclosed
-from flows.bridge.repo import cache, cached_file, cached_files, remotes, sort_lockfile
+from flows.bridge.repo import cache, cached_file, cached_files, in_cache, remotes, sort_lockfile
 from flows.bridge.status import NEVER
 from flows.bridge.storage.recorded import check_recorded
 from flows.bridge.storage.restore import upload
@@ -38,6 +38,7 @@ __all__ = [
     "ensure_current",
     "experiments",
     "find",
+    "in_cache",
     "missing",
     "model",
     "names",

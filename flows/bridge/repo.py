@@ -147,6 +147,12 @@ def remotes() -> tuple[str, list[str]]:
         return repo.config["core"].get("remote", ""), sorted(repo.config["remote"])
 
 
+def in_cache(md5: str) -> bool:
+    """Whether DVC's cache has the object with this hash; of a folder its list of files."""
+    with opened() as repo, locked(repo):
+        return bool(repo.cache.local.whole(md5))
+
+
 def cached_file(md5: str, name: str, owner: str) -> Path | None:
     """Where DVC's cache keeps the file `name` of the folder with this hash; None where it lacks list or file.
 

@@ -115,10 +115,15 @@ def _card(size: str, ram: str) -> int:
 def _plan(options: argparse.Namespace) -> int:
     from flows.plan import preflight
     from flows.plan.plan import as_json, as_text, asked, plan
+    from flows.plan.unfinished import unfinished
 
     preflight.project()
     with _trying(options):
         preflight.quick()
         steps = asked(plan())
+        trainings = list(unfinished())
     print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
+    if not options.json:
+        for line in trainings:
+            print(line)
     return 0

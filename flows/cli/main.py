@@ -52,9 +52,20 @@ def _stopped(command: str, number: signal.Signals) -> int:
         return CLOSED
     with suppress(OSError):  # the terminal may be gone
         by = "Ctrl-C" if number == signal.SIGINT else number.name
-        kept = "; finished stages and checkpoints are kept. Go on with: temper run" if command == "run" else "."
+        kept = "; finished stages are kept. Go on with: temper run" if command == "run" else "."
         print(f"temper {command}: stopped by {by}{kept}", file=sys.stderr, flush=True)
+        if command == "run":
+            _tell_unfinished()
     return 128 + number
+
+
+def _tell_unfinished() -> None:
+    """Say where a training that was stopped goes on, and where the last one's model is."""
+    from flows.plan.unfinished import unfinished
+
+    with suppress(TemperError):  # DVC may have been stopped while it held its lock
+        for line in unfinished():
+            print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -154,9 +154,13 @@ class Run:
                     self.pruned = why
                     self._children.stop()
 
+            def tell(line: str) -> None:
+                log.info("%s", line)
+                self._observer.message(line)
+
             try:
                 ready, timeout = with_secrets(command), self.operation.of(stage).timeout
-                return self._tried(stage, log, partial(self._children.run, ready, log.info, progress, timeout))
+                return self._tried(stage, log, partial(self._children.run, ready, log.info, progress, timeout, tell))
             except StageFailed:
                 if self.pruned:
                     raise StageFailed(self.pruned) from None

@@ -47,7 +47,7 @@ def test_the_stage_ends_with_the_flow_and_the_next_run_goes_on(toy: Toy, deadly:
     assert "Traceback" not in stderr
     assert run.returncode == 128 + deadly
     by = "Ctrl-C" if deadly == signal.SIGINT else deadly.name
-    assert stderr.count(f"temper run: stopped by {by}; finished stages and checkpoints are kept.") == 1
+    assert stderr.count(f"temper run: stopped by {by}; finished stages are kept.") == 1
     until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
     assert toy.lock == before
     gate.unlink()
