@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.clean.write import OPTIONAL
 from tasks.core.errors import InputError, LossError, ModelError
 from tasks.core.paths import Paths
-from tasks.rows.canonical import SCHEMA
 from tasks.template import stage as template
 from tasks.template.audit import Account
 from tasks.template.outcome import Outcome
@@ -365,8 +365,10 @@ def test_new_pairs_change_nothing_that_train_reads(project: Paths) -> None:
 
     before, audit = contents(), project.audit.read_bytes()
     assert len(before) > 3
-    rows = [*pq.read_table(project.rows("train")).to_pylist(), pair("stop web", "docker stop web", "docker rm web")]
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), project.rows("train"))
+    table = pq.read_table(project.rows("train"))
+    rows = [*table.to_pylist(), pair("stop web", "docker stop web", "docker rm web")]
+    schema = pa.unify_schemas([table.schema, OPTIONAL])
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), project.rows("train"))
     assert contents() == before
     assert project.audit.read_bytes() != audit
 
