@@ -101,6 +101,10 @@ NAMES = [
             "_save_rng_state",
         )
     ),
+    *(
+        Private("tasks/training/private_figures.py", "transformers.trainer", f"Trainer.{name}")
+        for name in ("_tr_loss", "_globalstep_last_logged")
+    ),
     Private(PEFT, "peft.tuners.tuners_utils", "BaseTunerLayer"),
     Private(PEFT, "peft.utils.other", "AuxiliaryTrainingWrapper"),
     Private(PEFT, "peft.utils", "get_peft_model_state_dict"),

@@ -123,6 +123,7 @@ def _plan(options: argparse.Namespace) -> int:
     from flows.cli.run import tell
     from flows.plan import preflight
     from flows.plan.plan import as_json, as_text, asked, plan
+    from flows.plan.unfinished import unfinished
 
     preflight.project()
     with _trying(options):
@@ -132,7 +133,11 @@ def _plan(options: argparse.Namespace) -> int:
             preflight.inputs()
         except MachineError as error:
             lacking = str(error)
+        trainings = list(unfinished())
     print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
     if lacking:
         tell(f"{lacking}\nA run would stop there. temper check says what else would.")
+    if not options.json:
+        for line in trainings:
+            print(line)
     return 0

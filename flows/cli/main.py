@@ -47,18 +47,25 @@ def _carry_out(arguments: list[str]) -> int:
     return 1
 
 
-KEPT = "finished stages are kept, and training as far as its last checkpoint (checkpoint_steps)"
-"""What a run leaves for the next one."""
-
-
 def _stopped(command: str, number: signal.Signals) -> int:
     if unread():  # that is why
         return CLOSED
     with suppress(OSError):  # the terminal may be gone
         by = "Ctrl-C" if number == signal.SIGINT else number.name
-        kept = f"; {KEPT}. Go on with: temper run" if command == "run" else "."
+        kept = "; finished stages are kept. Go on with: temper run" if command == "run" else "."
         print(f"temper {command}: stopped by {by}{kept}", file=sys.stderr, flush=True)
+        if command == "run":
+            _tell_unfinished()
     return 128 + number
+
+
+def _tell_unfinished() -> None:
+    """Say where a training that was stopped goes on, and where the last one's model is."""
+    from flows.plan.unfinished import unfinished
+
+    with suppress(TemperError):  # DVC may have been stopped while it held its lock
+        for line in unfinished():
+            print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -29,7 +29,7 @@ SERVED = {"gguf": "llama-server --model {} --jinja --temp 0", "compressed": "vll
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add these commands to those of `temper`."""
     run = commands.add_parser("run", help="bring every stage up to date, running only what changed")
-    run.set_defaults(act=execute)
+    run.set_defaults(act=execute, suggests=True)
     run.add_argument(
         "stages", nargs="*", metavar="STAGE", help="run only this stage and those it depends on; default: every stage"
     )
@@ -96,7 +96,7 @@ def _export(options: argparse.Namespace) -> int:
 
     preflight.project()
     assignments, stages, folders = exports(options.formats)
-    plain = {"recipe": None, "force": [], "jobs": None, "no_wait": options.no_wait}
+    plain = {"recipe": None, "force": [], "jobs": None, "no_wait": options.no_wait, "suggests": False}
     code = execute(argparse.Namespace(set=assignments, stages=stages, **plain))
     for name, folder in folders.items():
         use = _use_of_scheme(SCHEMES[name].writer, folder) if name in SCHEMES else USE.get(name, "").format(folder)
@@ -168,6 +168,8 @@ def _flow(options: argparse.Namespace, page: str) -> int:
             flush=True,
         )
         os._exit(1)  # on a usual exit Prefect would try for minutes to send what it still has
+    if options.stages and not options.suggests:  # who asked for them says what to do with what they made
+        return 0
     if options.stages:
         console.print("\nNext:    temper run   (all other stages)")
         return 0

@@ -23,6 +23,9 @@ from tasks.core.paths import PATHS
 
 NOTHING = StageRecord({}, {})
 
+PROGRESS = re.compile(r"\S.*: [\d,]+/[\d,]+ [a-z]")
+"""A line that says how far a stage is, by `tasks.core.progress`."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -52,7 +55,7 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
         for line in _environment(revision):
             tell(line)
         before, numbers = parse(LOCK.read_text()), _numbers(_committed())
-        _repro(tell)
+        _repro(len(before), tell)
         after = parse(LOCK.read_text())
         if keep:
             tell(f"the worktree is kept: {Path.cwd()}; when done: git worktree remove --force {Path.cwd()}")
@@ -74,8 +77,11 @@ def _check_inputs(revision: str, run: str, tell: Callable[[str], None]) -> None:
         tell(one.sentence(run))
 
 
-def _repro(tell: Callable[[str], None]) -> None:
-    """`dvc repro` with every stage anew; outputs stay in the worktree, out of the cache and out of the run cache."""
+def _repro(stages: int, tell: Callable[[str], None]) -> None:
+    """`dvc repro` with every one of so many stages anew, saying how far it is.
+
+    Outputs stay in the worktree, out of the cache and out of the run cache.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, **guarded(), "PATH": path}
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--no-commit"]
@@ -86,11 +92,14 @@ def _repro(tell: Callable[[str], None]) -> None:
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        output = []
+        output, begun = [], 0
         for line in process.stdout or []:
             output.append(line.rstrip())
             if named := re.match(r"Running stage '(.+)':", line):
-                tell(f"rebuilding {named[1]}")
+                begun += 1
+                tell(f"rebuilding {named[1]} ({begun} of {stages})")
+            elif PROGRESS.match(line):
+                tell(f"    {line.strip()}")
     if process.returncode:
         raise StageFailed("dvc repro failed; its last lines:\n" + "\n".join(f"    {line}" for line in output[-15:]))
 

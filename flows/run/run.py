@@ -13,7 +13,7 @@ from flows.run.policies import Operation
 from flows.run.progress import Bars
 from flows.run.pruning import Pruned, PruningRule
 from flows.run.secrets import with_secrets
-from flows.system.process import Children, Command
+from flows.system.process import GRACE, Children, Command
 from flows.system.resources import at_once
 from tasks.core.errors import StageFailed, TemperError, Unavailable, advice
 
@@ -61,6 +61,8 @@ class Run:
         self._status_of = {status.name: status for status in statuses}
         self._force = chosen(statuses, force)
         self._children = Children()
+        self._training = False
+        """Whether what runs takes optimiser steps, the last of which it may have to write down at its end."""
         self._bars = Bars()
         self._slots = threading.BoundedSemaphore(jobs or at_once())
         self._observer = observer()
@@ -151,13 +153,18 @@ class Run:
             def progress(state: dict[str, Any]) -> None:
                 self._observer.progressed(stage, state)
                 self._bars.show(stage, state)
+                self._training = state["unit"] == "steps" and state["done"] < state["total"]
                 if self._rule and (why := self._rule.judge(stage, state)):
                     self.pruned = why
                     self._children.stop()
 
+            def tell(line: str) -> None:
+                log.info("%s", line)
+                self._observer.message(line)
+
             try:
                 ready, timeout = with_secrets(command), self.operation.of(stage).timeout
-                return self._tried(stage, log, partial(self._children.run, ready, log.info, progress, timeout))
+                return self._tried(stage, log, partial(self._children.run, ready, log.info, progress, timeout, tell))
             except StageFailed:
                 if self.pruned:
                     raise StageFailed(self.pruned) from None
@@ -185,6 +192,8 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
+            if self._training:
+                self._observer.message(f"Stopping: a training has {GRACE:g} s to write a checkpoint.")
             self._children.stop()  # a signal reaches the main thread only; the stages' threads wait for their children
         self._bars.close()
 

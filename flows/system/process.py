@@ -22,8 +22,8 @@ from tasks.core.fixed import FIXED
 from tasks.core.paths import PATHS
 from tasks.core.protocol import ASK, parse
 
-GRACE = 5.0
-"""Seconds between asking children to end and ending them."""
+GRACE = 20.0
+"""Seconds between asking children to end and ending them: a training ends its step and writes a checkpoint."""
 
 LINGER = 2.0
 """Seconds to wait for the last lines of a process that has ended."""
@@ -91,8 +91,11 @@ class Children:
         log: Callable[[str], None],
         progress: Callable[[dict[str, Any]], None],
         timeout: float | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> float:
         """Run `command` to its end; return the seconds it took, at most `timeout`.
+
+        Its lines go to `log`, those that a person should read at once to `tell`.
 
         Raises the error that it reported, as it was there; else `StageFailed` with what it printed last, `Unavailable`
         where its exit code says that another try may succeed.
@@ -106,6 +109,8 @@ class Children:
             message = parse(line)
             if message and message[0] == "progress":
                 progress(message[1])
+            elif message and message[0] == "note":
+                (tell or log)(message[1]["text"])
             elif message:
                 reported.append(from_json(message[1]))
                 log(str(reported[-1]))
@@ -170,6 +175,7 @@ class Children:
                 env={
                     **command.environment,
                     **ASK["progress"],
+                    **ASK["note"],
                     **ASK["error"],
                     **guarded(),
                     "PYTHONUNBUFFERED": "1",

@@ -158,9 +158,11 @@ def fit(
     trainer_class = objective.load_trainer(episodes=settings.episodes.on)
     starts.check_sharing(settings, whole=not hasattr(model, "peft_config"), scheme=None)
     options: dict[str, Any] = {}
+    together = 1
     if sampled:
         from tasks.align import sampling
 
+        together = sampling.together(configuration, settings)
         options = sampling.options(settings, paths, tokenizer, model, configuration, scratch) | data.options
         if settings.episodes.on:
             options["scratch"] = scratch
@@ -199,7 +201,7 @@ def fit(
         configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation
     loss = {**objective.preset, **settings.arguments}.get("loss_type")
-    work = replace(data.work, divides=not objective.measures_alone(loss))
+    work = replace(data.work, together=together, divides=not objective.measures_alone(loss))
     if hasattr(trainer, "probe"):
         work = replace(work, forward=partial(trainer.probe, work.longest, settings.longest_answer))
     result = loop.train("align", trainer, settings, scratch, work, passes=usage.passes_file(paths, "align"))

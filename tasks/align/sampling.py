@@ -3,6 +3,7 @@
 Shapes: `B` rows of a batch, `T` tokens. Ids and masks are (B, T), padded on the left.
 """
 
+import math
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -162,14 +163,20 @@ def passes_an_epoch(settings: Settings, prompts: int) -> int:
     return int(rounds * (together // at_once) * further.get("num_iterations", 1))
 
 
+def together(configuration: Any, settings: Settings) -> int:
+    """Steps that use the answers of one round: between them no checkpoint can be resumed without answering anew."""
+    passes = getattr(configuration, "steps_per_generation", 1) * getattr(configuration, "num_iterations", 1)
+    return int(passes // math.gcd(passes, settings.gradient_accumulation))
+
+
 def check(configuration: Any, settings: Settings) -> None:
     """Raise `SettingsError` where a run that goes on from a checkpoint would have to give answers anew."""
-    passes = getattr(configuration, "steps_per_generation", 1) * getattr(configuration, "num_iterations", 1)
-    if passes > 1 and settings.checkpoint_steps * settings.gradient_accumulation % passes:
+    steps = together(configuration, settings)
+    if settings.checkpoint_steps % steps:
         raise SettingsError(
-            f"{PATHS.params}: align.arguments reuses answers for {passes} forward passes, and a checkpoint every "
-            f"{settings.checkpoint_steps} steps would fall between those passes; make align.checkpoint_steps a "
-            f"multiple of {max(1, passes // settings.gradient_accumulation)}."
+            f"{PATHS.params}: align.arguments reuses answers for {steps} steps, and a checkpoint every "
+            f"{settings.checkpoint_steps} steps would fall between those steps; make align.checkpoint_steps a "
+            f"multiple of {steps}."
         )
 
 

@@ -116,6 +116,11 @@ class Paths(State):
         return self.templated / "audit.json"
 
     @property
+    def counts(self) -> Path:
+        """Rows and tokens of each split that `train` has to see, and nothing of pairs: they are none of its rows."""
+        return self.templated / "counts.json"
+
+    @property
     def preview(self) -> Path:
         """Some rows with their trained tokens marked."""
         return self.templated / "preview.html"

@@ -79,6 +79,15 @@ def reporter(what: str, total: int, unit: str) -> Callable[..., None]:
     return report
 
 
+def note(line: str) -> None:
+    """Say a sentence that a person who runs the pipeline should read at once, and not only in the log."""
+    if asked("note"):
+        send("note", {"text": line})
+        return
+    end_bar()
+    print(line, flush=True)
+
+
 def counting(what: str, items: SizedIterable[Item], unit: str) -> Iterator[Item]:
     """The items of `items`, each reported when the next one is asked for."""
     report = reporter(what, len(items), unit)

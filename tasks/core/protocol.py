@@ -1,6 +1,7 @@
 """Lines that a process prints for the one that started it, each a kind and a JSON object.
 
     ::progress {"what": "train", "done": 3, "total": 10, "unit": "steps", "figures": {"loss": 0.5}}
+    ::note {"text": "train: resumes from step 40 of 100."}
     ::error {"class": "InputError", "sentence": "clean: rows.jsonl: no such file.", "again": false}
 
 Who reads them asks for them by an environment variable; without it, a process speaks to a person.
@@ -12,13 +13,17 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from tasks.core.errors import StageFailed, TemperError, as_json, from_json
 
-Kind = Literal["progress", "error"]
+Kind = Literal["progress", "note", "error"]
 
-ASK: dict[Kind, dict[str, str]] = {"progress": {"TEMPER_PROGRESS": "json"}, "error": {"TEMPER_ERRORS": "json"}}
+ASK: dict[Kind, dict[str, str]] = {
+    "progress": {"TEMPER_PROGRESS": "json"},
+    "note": {"TEMPER_NOTES": "json"},
+    "error": {"TEMPER_ERRORS": "json"},
+}
 """What to put into the environment of a process to get its lines of a kind."""
 
 ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
@@ -27,7 +32,7 @@ ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
 INNER = {"TEMPER_ERRORS": "file"}
 """What to put into the environment of processes whose errors are read in `ERROR_FILE`, and printed by nobody else."""
 
-_LINE = re.compile(r"::(progress|error) (\{.*\})\s*")
+_LINE = re.compile(r"::(progress|note|error) (\{.*\})\s*")
 
 
 def asked(kind: Kind) -> bool:
@@ -48,7 +53,7 @@ def parse(line: str) -> tuple[Kind, dict[str, Any]] | None:
         value: dict[str, Any] = json.loads(match[2])
     except json.JSONDecodeError:
         return None
-    return ("error" if match[1] == "error" else "progress"), value
+    return cast(Kind, match[1]), value
 
 
 def write_error(error: TemperError) -> None:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from tasks.core import numbers
-from tasks.core.numbers import metric_name
+from tasks.core.numbers import counted, metric_name
 from tasks.decide.words import promotion
 from tasks.report.gather import RunResults
 from tasks.report.refusal import short_refusal
@@ -95,16 +95,11 @@ def summary(results: RunResults) -> list[str]:
     what = "answers {} of {} held-out rows exactly as the reference does"
     if metric(results) != "exact_match":
         what = f"reaches {{}} in {metric_name(metric(results))} on {{}} held-out rows"
-    took = f"{results.training['steps']:,} steps"
-    if objective := results.training.get("objective"):  # of align, behind those of train
-        took = f"{took} of {objective.replace('_', ' ')}{_before(results)}"
-    if "supervised_tokens" in results.training:  # what samples its own answers has none beforehand
-        took = f"{results.training['supervised_tokens']:,} trained tokens, {took}"
     other_ways = [
         f"{shown(score(results, key)['value'], better)} {how}" for key, how in ASKED.items() if key in results.scores
     ]
     sentences = [
-        f"{method(results)} of {base_name(results)} on {results.training['rows']:,} rows ({took}).",
+        f"{method(results)} of {base_name(results)} on {', then on '.join(map(_taken, _in_order(results)))}.",
         f"The tuned model {what.format(shown(tuned['value'], better), tuned['n'])} (95 % interval "
         f"{shown(tuned['low'], better)} to {shown(tuned['high'], better)}); the base "
         f"{', and '.join([', '.join([shown(base['value'], better), *other_ways[:-1]]), *other_ways[-1:]])}.",
@@ -130,12 +125,20 @@ def summary(results: RunResults) -> list[str]:
     return sentences
 
 
-def _before(results: RunResults) -> str:
-    """What `train` had done where `align` began; "" where it began elsewhere."""
-    first = results.trainings.get("train", {})
-    if results.settings.get("align", {}).get("start", "train") != "train" or not first.get("steps"):
-        return ""
-    return f", after {numbers.counted(first['steps'], 'steps')} on {numbers.counted(first['rows'], 'rows')}"
+def _in_order(results: RunResults) -> list[dict[str, Any]]:
+    """`training.json` of what made the model, in order: that of align behind that of train, if it started there."""
+    aligned = "objective" in results.training and results.settings.get("align", {}).get("start", "train") == "train"
+    return [*([results.trainings["train"]] if aligned and "train" in results.trainings else []), results.training]
+
+
+def _taken(training: dict[str, Any]) -> str:
+    """What a training took: rows, tokens with a loss, steps."""
+    took = counted(training["steps"], "steps")
+    if objective := training.get("objective"):  # of align
+        took = f"{took} of {objective.replace('_', ' ')}"
+    if "supervised_tokens" in training:  # what samples its own answers has none beforehand
+        took = f"{training['supervised_tokens']:,} trained tokens, {took}"
+    return f"{counted(training['rows'], 'rows')} ({took})"
 
 
 def cost(results: RunResults) -> str:

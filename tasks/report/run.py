@@ -103,6 +103,7 @@ def page(settings: Settings, results: RunResults) -> str:
         rewards=figures.rewards(results.curves.get("alignment", [])),
         answers=figures.answers(results.curves.get("alignment", [])),
         pairs_last=figures.last(results.curves.get("alignment", [])),
+        held_out_pairs=_held_out_pairs(results),
         above_start=figures.dpo_above_start(results.curves.get("alignment", []), results.settings.get("align", {})),
         episodes=episodes.sentence(results.episodes),
         episode_rows=episodes.table(results.episodes),
@@ -114,6 +115,12 @@ def page(settings: Settings, results: RunResults) -> str:
         tokens=_tokens(results.audit),
         splits=figures.SPLITS,
     )
+
+
+def _held_out_pairs(results: RunResults) -> str:
+    """How many pairs the values of held-out pairs are of, as a part of a sentence; "" where nothing says so."""
+    pairs = results.audit.get("splits", {}).get("validation", {}).get("preferences", {}).get("pairs")
+    return f"held-out values are of {numbers.counted(pairs, 'pairs')}; " if pairs else ""
 
 
 def _tokens(audit: dict[str, Any]) -> Markup:

@@ -132,13 +132,17 @@ def load_models(chosen: list[Model], settings: Settings, system: str | None, pat
 
 def shared_system(settings: Settings, paths: Paths) -> str:
     """The system prompt of all held-out rows, if all have the same one: without it the model was never asked."""
-    try:
-        held_out, _ = rows(paths.rows("test"))
-    except (InputError, OSError):
-        return ""
-    first = [row["messages"][0] for row in held_out]
+    first = [row["messages"][0] for row in held_out_rows(paths)]
     prompts = Counter(turn["content"] if turn["role"] == "system" else "" for turn in first)
     return next(iter(prompts)) if len(prompts) == 1 else ""
+
+
+def held_out_rows(paths: Paths) -> list[dict[str, Any]]:
+    """The rows of the test split; none where they are not here or cannot be asked."""
+    try:
+        return rows(paths.rows("test"))[0]
+    except (InputError, OSError):
+        return []
 
 
 async def serve(server: Server, ready: asyncio.Event | None = None) -> None:

@@ -7,21 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.chat.stops import stop_ids
 from tasks.core.errors import InputError, TemperError
 from tasks.core.numbers import counted
 from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import PARAMS, load
+from tasks.evaluate.questions import answer_room
 from tasks.evaluate.settings import Settings
 from tasks.serve.app import Service
 from tasks.serve.engine import EngineError, Piece
 from tasks.serve.fields import Fields, Stream
 from tasks.serve.models import models
 from tasks.serve.prompts import RequestError
-from tasks.serve.run import load_models
+from tasks.serve.run import Loaded, held_out_rows, load_models
 
 HELP = """\
 /system [TEXT]       show the system prompt, or set it and start over
 /reset               start over
+/limit TOKENS|off    let an answer have so many tokens, or all that the context has room for
 /save good|bad       save the last answer as a row of data; with several models: /save good NAME
 /save better NAME    save NAME's answer as better than the other one
 /help, /quit         Ctrl-C stops an answer, Ctrl-D quits"""
@@ -35,7 +38,7 @@ def chat(names: list[str], system: str | None, temperature: float, paths: Paths 
     """Talk until the person has enough."""
     settings = load(Settings, paths.root / PARAMS, "evaluate")
     loaded = load_models(models(names, settings, paths), settings, system, paths)
-    dialogue = Dialogue(loaded.service, temperature)
+    dialogue = Dialogue(loaded.service, temperature, limits=answer_limits(loaded, paths))
     if sys.stdin.isatty():
         print(f"Talking to {' and '.join(loaded.service.voices)}. /help lists the commands.", flush=True)
     with asyncio.Runner() as runner:
@@ -43,6 +46,18 @@ def chat(names: list[str], system: str | None, temperature: float, paths: Paths 
             pass
     loaded.service.collector.tell()
     return 0
+
+
+def answer_limits(loaded: Loaded, paths: Paths) -> dict[str, int]:
+    """Tokens that an answer may have in the evaluation, by model; none of a model where nothing says how many."""
+    if loaded.settings.max_new_tokens:
+        return dict.fromkeys(loaded.service.voices, loaded.settings.max_new_tokens)
+    held_out, limits = held_out_rows(paths), {}
+    for model in loaded.models if held_out else []:
+        tokenizer, engine = loaded.tokenizers[model.name], loaded.service.voices[model.name].engine
+        stops = stop_ids(model.folders[0], tokenizer)
+        limits[model.name] = answer_room(held_out, tokenizer, stops, engine.context(model.name))
+    return limits
 
 
 def _read() -> str:
@@ -68,6 +83,8 @@ class Dialogue:
     turns: dict[str, list[Turn]] = field(default_factory=dict)
     """By model: the dialogue without the system prompt."""
     system: str = ""
+    limits: dict[str, int] = field(default_factory=dict)
+    """By model: tokens that an answer may have; one that is not there has what the context has room for."""
     _thinks: bool = field(default=False, init=False)
     """Whether what was shown last is what the model thinks."""
 
@@ -95,6 +112,8 @@ class Dialogue:
             self.system = rest or self.system
             self.turns = {name: [] for name in self.turns}
             self.show("A new dialogue.\n")
+        elif command == "/limit":
+            self._limit(rest)
         elif command == "/save":
             self._save(*rest.split())
         elif command == "/help":
@@ -121,19 +140,29 @@ class Dialogue:
             turns.append({"role": "assistant", "content": answer.content, **more})
             self.show("\n")
             if cut:
-                context = counted(self.service.voices[name].engine.context(name), "tokens")
-                self.warn(f"Cut at the {context} of the model's context. /reset starts over.")
+                self.warn(cut)
 
-    async def _answer(self, name: str) -> tuple[Fields, bool]:
-        """What the model says, shown as it comes; and whether its context ended before the answer did."""
+    def _limit(self, tokens: str) -> None:
+        if tokens != "off" and not (tokens.isdecimal() and int(tokens)):
+            raise InputError("/limit takes a number of tokens, such as 200, or off.")
+        self.limits = {} if tokens == "off" else dict.fromkeys(self.turns, int(tokens))
+
+    async def _answer(self, name: str) -> tuple[Fields, str]:
+        """What the model says, shown as it comes; and what cut it, "" for an answer that ended by itself."""
         voice = self.service.voices[name]
-        body = {"model": name, "messages": self._messages(name)}
+        limit = self.limits.get(name)
+        body = {"model": name, "messages": self._messages(name), **({"max_tokens": limit} if limit else {})}
         prompt = voice.prompter.prompt({**body, "temperature": self.temperature})
         stream, self._thinks, last = Stream(voice.reader, prompt), False, Piece()
         async for last in voice.engine.stream(name, prompt.ask):
             self._tell(stream.feed(last.text))
         self._tell(stream.end())
-        return stream.whole(), last.finish == "length"
+        if last.finish != "length":
+            return stream.whole(), ""
+        if prompt.ask.max_tokens == limit:
+            return stream.whole(), f"Cut after {counted(limit, 'tokens')}. /limit TOKENS allows more."
+        context = counted(voice.engine.context(name), "tokens")
+        return stream.whole(), f"Cut at the {context} of the model's context. /reset starts over."
 
     def _messages(self, name: str) -> list[Turn]:
         return [*([{"role": "system", "content": self.system}] if self.system else []), *self.turns[name]]

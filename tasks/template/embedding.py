@@ -155,6 +155,7 @@ def write_texts(settings: Settings, paths: Paths) -> None:
         embedder.save(folder, model_config(base).hidden_size)
     write_text(out / "preview.html", shown.page())
     splits = {audited.name: audited.as_dict() for audited in accounts}
+    write_json(paths.counts, {name: audited["trained"] for name, audited in splits.items()})
     write_json(
         out / "audit.json",
         {

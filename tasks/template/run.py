@@ -93,6 +93,7 @@ def write(settings: Settings, paths: Paths) -> None:
         save_stop_ids(folder / GENERATION, templater.stops, tokenizer)
     write_text(out / "preview.html", shown.page())
     splits = {audited.name: audited.as_dict() for audited in accounts}
+    write_json(paths.counts, {name: audited["trained"] for name, audited in splits.items()})
     audit = {
         "settings": settings.model_dump(mode="json"),
         "chat_template": {

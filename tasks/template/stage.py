@@ -3,8 +3,10 @@
     python -m tasks template
 
 In: data/base, data/clean. Out: data/templated (`train.arrow`, `validation.arrow`, the tokenizer as it was used,
-`audit.json`, `truncated.parquet`, `preview.html`). What is written here is what the trainer consumes: after this stage
-nothing is tokenised, cut or masked again (INV-8). With `embed` the rows are single texts, and no template is read.
+`counts.json`, `audit.json`, `truncated.parquet`, `preview.html`). What is written here is what the trainer consumes:
+after this stage nothing is tokenised, cut or masked again (INV-8). `train` reads `counts.json`, and not `audit.json`,
+which counts pairs, too: new pairs do not make it run again. With `embed` the rows are single texts, and no template is
+read.
 """
 
 from tasks.core.declaration import Entry, Resources, Stage
@@ -40,6 +42,7 @@ STAGE = Stage(
                 PATHS.tokenizer,
                 PATHS.tokens("train"),
                 PATHS.tokens("validation"),
+                PATHS.counts,
                 PATHS.templated / "truncated.parquet",
                 PATHS.preview,
             ),

@@ -67,10 +67,10 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     """
     from transformers import AutoTokenizer
 
-    audit = json.loads(paths.audit.read_text())
+    counts = json.loads(paths.counts.read_text())
     train = rows.load(paths.tokens("train"))
     validation = rows.load(paths.tokens("validation"))
-    rows.check(rows.count(train), audit["splits"]["train"]["trained"], "train")
+    rows.check(rows.count(train), counts["train"], "train")
     distributed.join("train", settings.launch, settings.threads)
     prepare(settings)
     base, record = base_folder(paths), base_record(paths)

@@ -85,7 +85,7 @@ STAGE = Stage(
         Entry(
             inputs=(
                 PATHS.base,
-                PATHS.audit,
+                PATHS.counts,
                 PATHS.tokenizer,
                 PATHS.tokens("train"),
                 PATHS.tokens("validation"),

@@ -32,6 +32,10 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
         self.what = what
         self.max_spike = settings.max_spike
         self.shown: dict[str, float] = {}
+        self.measured = 0
+        """The step of what is shown."""
+        self.reported = 0
+        """The last step that was reported."""
         self.learned = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -39,11 +43,23 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
         self.learned = any(entry.get("grad_norm") for entry in state.log_history)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.report(state.global_step, **self.shown)
+        if not control.should_log:  # else it is reported with what will be logged
+            self._tell(state.global_step)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.reported != state.global_step:
+            self._tell(state.global_step)
+
+    def _tell(self, step: int) -> None:
+        """Report `step`. The figures of the first one, logged alone, are not those of the steps until the next line."""
+        self.reported = step
+        self.report(step, **({} if self.measured == 1 < step else self.shown))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Stop where the loss is not a number or nothing is learned yet; keep the latest figures for the bar."""
         logs = logs or {}
+        if "loss" in logs:
+            self.measured = state.global_step
         for name in ("loss", "grad_norm", "eval_loss"):
             if name not in logs:
                 continue
@@ -59,6 +75,8 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
         for name in REWARD:
             if name in logs:
                 self.shown["reward"] = float(logs[name])
+        if "loss" in logs:
+            self._tell(state.global_step)
         if "grad_norm" not in logs or ALIKE in logs:
             return
         self.learned |= float(logs["grad_norm"]) > 0

@@ -16,6 +16,7 @@ from typing import Any
 
 from tasks.core.errors import MachineError
 from tasks.core.files import fingerprint, sha256, write_json
+from tasks.core.progress import note
 from tasks.training import distributed
 
 MANIFEST = "manifest.json"
@@ -82,11 +83,12 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
             continue
         kept = other
         changed = ", ".join(_differing(_read(other / INPUTS), known)) or "what it was made of"
-        print(
-            f"{scratch.name}: cannot resume the checkpoints in {other}, because inputs have changed: {changed}. "
-            "Restore those inputs to use the checkpoints again, or remove the folder.",
-            flush=True,
+        note(
+            f"{scratch.name}: starts at step 1: it cannot resume the checkpoints in {other}, because inputs have "
+            f"changed: {changed}. Restore those inputs to use the checkpoints again, or remove the folder."
         )
+    if target.exists() and not list(target.glob("checkpoint-*")) and not distributed.rank():
+        note(f"{scratch.name}: starts at step 1: the last run of this training ended before its first checkpoint.")
     target.mkdir(parents=True, exist_ok=True)
     if not distributed.rank():  # the others would write the same file at the same time
         write_json(target / INPUTS, known)
@@ -194,7 +196,7 @@ def latest(scratch: Path) -> Path | None:
         fault = _fault(checkpoint)
         if fault is None:
             return checkpoint
-        print(f"{scratch.name}: {checkpoint.name} is not used: {fault}", flush=True)
+        note(f"{scratch.name}: {checkpoint.name} is not used: {fault}")
         shutil.rmtree(checkpoint)
     return None
 

@@ -19,6 +19,7 @@ from transformers.trainer_utils import set_seed
 
 from tasks.core.errors import CheckFailed
 from tasks.core.numbers import counted, shown
+from tasks.core.progress import note
 from tasks.models.private_transformers import attention, on_device
 from tasks.training import checkpoints, coverage, distributed, kept_passes, memory_estimate, sharding, universal, zero
 from tasks.training.adapters import b_ratio
@@ -27,6 +28,7 @@ from tasks.training.callbacks import ALIKE
 from tasks.training.changes import changes
 from tasks.training.deterministic import stand_in
 from tasks.training.dtypes import holding
+from tasks.training.interruption import ending
 from tasks.training.loss_curve import curve
 from tasks.training.methods import METHODS
 from tasks.training.muon import Muon
@@ -64,6 +66,8 @@ class Workload:
     """Whether a batch may become several smaller ones, which the loss has to allow."""
     forward: Callable[[int], Any] | None = None
     """A loss of so many items like the longest one, where the trainer does not make it of the item alone."""
+    together: int = 1
+    """Steps that share what was made for them, such as answers: a checkpoint is of a multiple of so many."""
 
 
 def prepare(settings: Optimization) -> None:
@@ -116,6 +120,8 @@ def train(
                 universal.convert(checkpoint)
     batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
     _print_summary(what, settings, workload, batch, trainable, trainer.args, checkpoint)
+    if checkpoint and not distributed.rank():
+        note(f"{what}: resumes from step {int(checkpoint.name.rpartition('-')[2]):,} of {settings.step_count:,}.")
     coverage.report(what, covered)
     at_once = settings.batch_size if workload.forward else min(settings.batch_size, workload.items)
     needs = memory_estimate.measure(
@@ -132,7 +138,7 @@ def train(
     pace = PaceCallback(what, _evaluated_rows(trainer, batch))
     trainer.add_callback(pace)
     full_memory = memory_estimate.report_full_memory(what, needs, ways)
-    with full_memory, checkpoints.report_full_disk(what, scratch):
+    with ending(what, trainer, settings, workload.together), full_memory, checkpoints.report_full_disk(what, scratch):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     steps_done = trainer.state.global_step
     usage = memory_estimate.summarize(what, needs, pace, (steps_done - pace.start) * batch)

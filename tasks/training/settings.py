@@ -65,8 +65,8 @@ class Optimization(Section):
     logging_steps: Positive = 10
     """Steps between two points of the loss curve."""
     checkpoint_steps: Positive = 100
-    """Steps between two checkpoints; a run that was killed resumes from the last one. More than `steps`: no
-    checkpoints."""
+    """Steps between two checkpoints. A run that was killed resumes from the last one; a run that is stopped by Ctrl-C
+    or SIGTERM writes another one first. More than `steps`: no others."""
 
     @field_validator("batch_size", mode="before")
     @classmethod

@@ -67,7 +67,9 @@ def run(what: str, launch: Launch) -> None:
                 "this port of the first one is reachable."
             ) from None
     if ended_by:
-        _end_by(ended_by)
+        from tasks.training.interruption import end_by
+
+        end_by(ended_by)
 
 
 def _configuration(launch: Launch, place: Meeting | None, logs: str) -> Any:
@@ -151,11 +153,3 @@ def _last(logs: Path, number: int) -> str:
         return "its own message above says why."
     lines = [line for line in files[-1].read_text(errors="replace").splitlines() if line.strip()]
     return lines[-1] if lines else "it printed nothing."
-
-
-def _end_by(number: int) -> None:
-    """End as a process does that a signal ends; the agent has ended the others by then."""
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)

@@ -18,7 +18,6 @@ import psutil
 import pytest
 
 from flows.bridge import remove_stale_locks
-from flows.cli.main import KEPT
 from flows.server import credentials
 from flows.worktree.zombies import reap
 from tasks.core.errors import StageFailed
@@ -48,7 +47,7 @@ def test_the_stage_ends_with_the_flow_and_the_next_run_goes_on(toy: Toy, deadly:
     assert "Traceback" not in stderr
     assert run.returncode == 128 + deadly
     by = "Ctrl-C" if deadly == signal.SIGINT else deadly.name
-    assert stderr.count(f"temper run: stopped by {by}; {KEPT}. Go on with: temper run") == 1
+    assert stderr.count(f"temper run: stopped by {by}; finished stages are kept.") == 1
     until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
     assert toy.lock == before
     gate.unlink()

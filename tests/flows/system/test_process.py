@@ -30,6 +30,14 @@ def test_lines_are_logged_and_progress_is_taken_out() -> None:
     assert progress == [{"done": 1}]
 
 
+def test_what_a_person_should_read_at_once_is_told() -> None:
+    notes: list[str] = []
+    command = Command("toy", """echo '::note {"text": "step 3"}'; echo one""", Path.cwd(), dict(os.environ))
+    lines: list[str] = []
+    Children().run(command, lines.append, lambda state: None, None, notes.append)
+    assert (lines, notes) == (["one"], ["step 3"])
+
+
 def test_progress_that_is_cut_off_is_a_line() -> None:
     lines, progress = ran("""echo '::progress {"done"'""")
     assert (lines, progress) == (['::progress {"done"'], [])

@@ -22,6 +22,7 @@ from tasks.template.shards import JUDGED, PREFERENCES
 from tasks.training import usage
 from tests.tasks import tiny
 from tests.tasks.train.test_train import kill_and_continue
+from tests.tasks.training.test_interruption import stop_and_continue
 
 SMALL = Settings(
     objective="dpo", steps=6, batch_size=4, learning_rate=1e-2, warmup_steps=1, threads=1, logging_steps=1,
@@ -134,6 +135,15 @@ def test_the_same_bytes_twice_and_after_a_kill(project: Paths, objective: str) -
     stage.run(settings, project)
     first = hashes(project)
     kill_and_continue(lambda: stage.run(settings, project), 5)
+    assert hashes(project) == first
+
+
+@pytest.mark.parametrize("objective", ["dpo", "orpo"])
+def test_stopped_between_two_lines_of_the_log_it_ends_in_the_same_bytes(project: Paths, objective: str) -> None:
+    settings = settings_with(objective=objective, logging_steps=4, checkpoint_steps=99)
+    stage.run(settings, project)
+    first = hashes(project)
+    stop_and_continue(lambda: stage.run(settings, project), 3)
     assert hashes(project) == first
 
 

@@ -27,7 +27,7 @@ def test_alignment_is_told_by_its_reward_also_where_no_loss_is_above_zero(projec
     for heading in ("Reward, alignment", "Loss, tuning", "Reward: 0 a", "Divergence from the reference"):
         assert f"<h3>{heading}</h3>" in page(project)
     assert 'aria-label="Reward over training steps"' in page(project)
-    assert "on 20 rows (50 steps of grpo, after 50 steps on 20 rows)." in page(project)
+    assert "on 20 rows (140 trained tokens, 50 steps), then on 20 rows (50 steps of grpo)." in page(project)
     assert "0.125" in page(project)
     write_text(project.aligned / "loss.csv", f"{head}\n10,-0.5,0.1,1,\n20,0.0,0.1,1,\n")
     run(Settings(), project)
@@ -89,6 +89,12 @@ def test_pairs_are_told_apart_by_margin_and_accuracy_and_a_loss_above_the_start_
         in text
     )
     assert 'aria-label="Rewards of chosen and rejected answers on held-out pairs"' in text
+    assert "held-out accuracy 0.625; rewards and" in text, "an audit that tells no number of pairs"
+    audit = read_json(project.audit, "template")
+    audit["splits"]["validation"]["preferences"] = {"pairs": 1}
+    write_json(project.audit, audit)
+    run(Settings(), project)
+    assert "held-out accuracy 0.625; held-out values are of 1 pair; rewards and" in " ".join(page(project).split())
     assert "ended at 0.82, above ln 2" in text
     for other in ({"loss_type": "robust", "label_smoothing": 0.1}, {"loss_weights": [1.0]}, {"loss_type": "ipo"}):
         write_json(project.aligned / "settings.json", {"objective": "dpo", "start": "train", "arguments": other})

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 from tasks.clean import stage as clean
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
+from tasks.evaluate.settings import Settings
 from tasks.serve import terminal
 from tasks.serve.collected import Collector
 from tasks.serve.models import Model
+from tasks.serve.run import Loaded
 from tasks.serve.terminal import Dialogue
 from tests.tasks import tiny
 from tests.tasks.serve.serving import Scripted, service
@@ -121,6 +124,39 @@ def test_the_terminal_marks_an_answer_that_the_context_cuts(paths: Paths, capsys
     dialogue.take("why? " * 400)
     refusals = capsys.readouterr().out.splitlines()
     assert len(refusals) == 2 and all(line.endswith("context is 400; /reset starts over") for line in refusals)
+
+
+def test_an_answer_is_as_long_as_in_the_evaluation_unless_the_person_says_otherwise(
+    paths: Paths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = Scripted("once upon a", finish="length")
+    dialogue = Dialogue(service(tiny.tokenizer(), paths, "", merged=engine), limits={"merged": 5})
+    for line in ("what runs?", "/limit 1000", "what runs?", "/limit 9", "what runs?", "/limit off", "what runs?"):
+        dialogue.take(line)
+    assert [ask.max_tokens for ask in engine.asked][::2] == [5, 9]
+    assert min(ask.max_tokens for ask in engine.asked[1::2]) > 9, "what the context has room for"
+    marks = capsys.readouterr().err.splitlines()
+    assert [mark.partition(".")[0] for mark in marks] == [
+        "Cut after 5 tokens", "Cut at the 400 tokens of the model's context",
+        "Cut after 9 tokens", "Cut at the 400 tokens of the model's context",
+    ]  # fmt: skip
+    dialogue.take("/limit long")
+    assert "/limit takes a number of tokens" in capsys.readouterr().out
+
+
+def test_the_limit_is_that_of_the_evaluation(tmp_path: Path) -> None:
+    paths = tiny.project(tmp_path, method="none")
+    tokenizer = tiny.tokenizer()
+    one = service(tokenizer, paths, merged=Scripted("docker"))
+    models = [Model("merged", (paths.base / "model", paths.tokenizer))]
+    loaded = Loaded(one, models, {"merged": tokenizer}, Settings())
+    references = [row["messages"][-1]["content"] for row in pq.read_table(paths.rows("test")).to_pylist()]
+    longest = max(len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in references)
+    assert terminal.answer_limits(loaded, paths) == {"merged": longest + 8}
+    paths.rows("test").unlink()
+    assert terminal.answer_limits(loaded, paths) == {}
+    asked = replace(loaded, settings=Settings(max_new_tokens=7))
+    assert terminal.answer_limits(asked, paths) == {"merged": 7}
 
 
 def test_the_terminal(paths: Paths) -> None:

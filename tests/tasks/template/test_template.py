@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.clean.write import OPTIONAL
 from tasks.core.errors import InputError, LossError, ModelError
 from tasks.core.paths import Paths
 from tasks.template import stage as template
@@ -19,6 +20,7 @@ from tasks.template.pairs import flipped
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tasks.template.tokenizer import CHAT
+from tasks.train import stage as train
 from tests.tasks import tiny
 
 UNMARKED = tiny.CHATML.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
@@ -352,6 +354,23 @@ def test_every_row_is_trained_as_its_decoding_shows(project: Paths) -> None:
         assert coder.decode(ids) == coder.apply_chat_template(chat, tokenize=False)
         assert coder.decode([label for label in labels if label != -100]) == chat[-1]["content"] + "<|im_end|>"
         assert all(label in (-100, token) for token, label in zip(ids, labels, strict=True))
+
+
+def test_new_pairs_change_nothing_that_train_reads(project: Paths) -> None:
+    def contents() -> dict[str, bytes]:
+        template.run(template.Settings(), project)
+        read = [project.root / path for path in train.STAGE.entries[0].inputs]
+        files = [file for path in read for file in (path, *path.rglob("*")) if file.is_file()]
+        return {str(file): file.read_bytes() for file in files if file.is_relative_to(project.templated)}
+
+    before, audit = contents(), project.audit.read_bytes()
+    assert len(before) > 3
+    table = pq.read_table(project.rows("train"))
+    rows = [*table.to_pylist(), pair("stop web", "docker stop web", "docker rm web")]
+    schema = pa.unify_schemas([table.schema, OPTIONAL])
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), project.rows("train"))
+    assert contents() == before
+    assert project.audit.read_bytes() != audit
 
 
 def test_the_audit_adds_up_to_the_rows_written(project: Paths) -> None:

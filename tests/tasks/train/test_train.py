@@ -130,9 +130,9 @@ def test_an_incomplete_checkpoint_is_not_resumed(tmp_path: Path, harm: str) -> N
 
 
 def test_rows_other_than_the_audited_ones_are_refused(project: Paths) -> None:
-    audit = json.loads((project.templated / "audit.json").read_text())
-    audit["splits"]["train"]["trained"]["supervised_tokens"] += 1
-    (project.templated / "audit.json").write_text(json.dumps(audit))
+    counts = json.loads(project.counts.read_text())
+    counts["train"]["supervised_tokens"] += 1
+    project.counts.write_text(json.dumps(counts))
     with pytest.raises(CheckFailed, match="supervised_tokens"):
         run.tune(SMALL, project)
 
