@@ -20,10 +20,10 @@ from tasks.core.paths import Paths
 from tasks.core.settings import PARAMS, load
 from tasks.stages import stage
 
-pytestmark = pytest.mark.timeout(900)  # the fixture takes all steps, and counts as part of its first test
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # the fixture takes all steps, as part of its first test
 
 QUICK = [step.name for step in chosen(["evaluate merged", "quantize int8", "bare loop", "grpo"])]
-"""Steps that stand for all in `make test`: their stages, settings and rows are what the others have."""
+"""Steps that stand for all: their stages, settings and rows are what the others have."""
 
 
 class InProcess(Clock):
@@ -67,7 +67,6 @@ def test_training_is_timed_priced_and_compared(lines: dict[str, dict[str, Any]])
     assert lines["bare loop"]["tokens_a_second"] > 0
 
 
-@pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_the_whole_command_works_on_the_processor(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks", "gpu", "--cpu", "--out", str(tmp_path / "gpu.md")]

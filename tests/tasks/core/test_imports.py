@@ -108,12 +108,9 @@ def run(program: str, *arguments: str, **environment: str) -> str:
     return done.stdout
 
 
-def test_transformers_loads_without_scipy_and_reads_its_folders_once() -> None:
-    run(PROGRAM)
-
-
-def test_compiler_and_sharded_tensors_load_when_they_are_asked_for() -> None:
-    run(DEFERRED)
+def test_transformers_loads_without_what_is_loaded_when_it_is_asked_for() -> None:
+    """scipy, names read once; then torch's compiler and sharded tensors, in the same process."""
+    run(PROGRAM + DEFERRED)
 
 
 @pytest.mark.long
