@@ -36,9 +36,13 @@ class UnloggedFigures(TrainerCallback, ExportableState):  # type: ignore[misc]
         return {"args": {}, "attributes": attributes}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Put back what the checkpoint has; the trainer has just set it to nothing."""
-        kept = state.stateful_callbacks.get(type(self).__name__) if state.global_step else None
-        if not kept:
+        """Put back what the checkpoint has; the trainer has just set it to nothing.
+
+        One of several processes that trained together has nothing of this, and the trainer wants it to be there.
+        """
+        own = self.state()
+        kept = state.stateful_callbacks.setdefault(type(self).__name__, own) if state.global_step else own
+        if kept is own:
             return
         attributes = kept["attributes"]
         self.trainer._tr_loss += attributes["loss"]

@@ -9,12 +9,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from transformers import TrainerState
 
 from tasks.core.paths import Paths
 from tasks.template import stage as template
 from tasks.train import run
 from tasks.training import callbacks, checkpoints
 from tasks.training.interruption import Interruption
+from tasks.training.private_figures import UnloggedFigures
 from tests.tasks import tiny
 from tests.tasks.train.test_train import SMALL, hashes
 
@@ -114,3 +117,12 @@ def test_figures_of_the_first_step_are_not_shown_as_those_of_later_ones() -> Non
             monitor.on_log(None, state, None, {"loss": float(step)})
     monitor.on_train_end(None, state, None)
     assert shown == [(1, {"loss": 1.0}), (2, {}), (3, {"loss": 3.0}), (4, {"loss": 3.0})]
+
+
+def test_a_checkpoint_of_several_processes_which_keeps_no_figures_goes_on_in_one() -> None:
+    """The trainer looks the figures up at its next checkpoint, and has them from the one that it resumed."""
+    state = TrainerState(global_step=3)
+    callback = UnloggedFigures(SimpleNamespace(_tr_loss=torch.tensor(0.5), _globalstep_last_logged=3))
+    callback.on_train_begin(None, state, None)
+    assert state.stateful_callbacks["UnloggedFigures"] == callback.state()
+    assert callback.trainer._tr_loss == 0.5
