@@ -145,9 +145,9 @@ def test_sentence_transformers_alone_loads_what_was_quantised_and_ranks_as_the_e
     settings = {"objective": "embed", "steps": 2, "batch_size": 4, "threads": 1, "warmup_steps": 0, "method": "full"}
     train.tune(Training.model_validate(settings), paths)
     merge.run(merge.Settings(), paths)
-    run(Settings(limits={scheme: 1.0}), paths, scheme)
+    run(Settings(schemes=[scheme], limits={scheme: 1.0}), paths, scheme)
     before = contents(paths.quantized(scheme))
-    run(Settings(limits={scheme: 1.0}), paths, scheme)
+    run(Settings(schemes=[scheme], limits={scheme: 1.0}), paths, scheme)
     assert contents(paths.quantized(scheme)) == before, "the same bytes twice"
     folder = paths.quantized(scheme)
     done = subprocess.run(

@@ -144,9 +144,9 @@ def test_torchrun_outside_has_started_them(project: Paths) -> None:
 
 
 def test_an_error_is_said_once(project: Paths) -> None:
-    audit = json.loads(project.audit.read_text())
-    audit["splits"]["train"]["trained"]["rows"] += 1
-    project.audit.write_text(json.dumps(audit))
+    counts = json.loads(project.counts.read_text())
+    counts["train"]["rows"] += 1
+    project.counts.write_text(json.dumps(counts))
     process = start(project, launch={"processes": 2})
     output, wrong = process.communicate()
     assert process.returncode == 1
