@@ -45,13 +45,7 @@ def _server() -> "subprocess.Popen[str]":
     """
     pipe = subprocess.PIPE
     server = subprocess.Popen([sys.executable, "-m", __name__], cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
-
-    def end() -> None:
-        assert server.stdin
-        server.stdin.close()
-        server.wait()
-
-    atexit.register(end)
+    atexit.register(server.communicate)  # closes its streams, at which it ends
     return server
 
 
