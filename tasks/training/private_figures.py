@@ -40,11 +40,13 @@ class UnloggedFigures(TrainerCallback, ExportableState):  # type: ignore[misc]
 
         One of several processes that trained together has nothing of this, and the trainer wants it to be there.
         """
-        own = self.state()
-        kept = state.stateful_callbacks.setdefault(type(self).__name__, own) if state.global_step else own
-        if kept is own:
+        if not state.global_step:
             return
-        attributes = kept["attributes"]
+        name = type(self).__name__
+        if name not in state.stateful_callbacks:
+            state.stateful_callbacks[name] = self.state()
+            return
+        attributes = state.stateful_callbacks[name]["attributes"]
         self.trainer._tr_loss += attributes["loss"]
         self.trainer._globalstep_last_logged = attributes["logged"]
         for place, figures in attributes["figures"].items():
