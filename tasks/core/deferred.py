@@ -57,11 +57,15 @@ def alone() -> bool:
 
 
 def deferrable(name: str) -> bool:
-    """Whether the module is one of those, and nobody needs it here. A part of one loads the whole first, as usual."""
+    """Whether the module is one of those, and nobody needs it here."""
+    return name in ANSWERS and (alone() if name == SHARDED else not compiles())
+
+
+def load_whole(name: str) -> None:
+    """Load the module that `name` is a part of, where it was deferred: the whole comes first, as usual."""
     for whole in ANSWERS:
         if name.startswith(f"{whole}.") and name != APART:
             load(whole)
-    return name in ANSWERS and (alone() if name == SHARDED else not compiles())
 
 
 def defer(spec: ModuleSpec) -> None:

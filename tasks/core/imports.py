@@ -72,6 +72,7 @@ class _Sparing:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        deferred.load_whole(name)
         context: Callable[[], AbstractContextManager[None]]
         if name == "transformers":
             context = _scanned_once
