@@ -118,8 +118,10 @@ class Run:
         if left := [status.name for status in self.statuses if status.name not in self.outcomes]:
             raise StageFailed(f"{', '.join(left)} did not finish; the log of the flow run says why. Run again.")
 
-    def _tell(self, line: str, log: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> None:
-        log.warning("%s", line)
+    def _tell(
+        self, line: str, log: "logging.Logger | logging.LoggerAdapter[logging.Logger]", level: int = logging.WARNING
+    ) -> None:
+        log.log(level, "%s", line)
         self._observer.message(line)
 
     def _by_queue(self, name: str, log: Any) -> Callable[[str], float] | None:
@@ -158,10 +160,7 @@ class Run:
                     self.pruned = why
                     self._children.stop()
 
-            def tell(line: str) -> None:
-                log.info("%s", line)
-                self._observer.message(line)
-
+            tell = partial(self._tell, log=log, level=logging.INFO)
             try:
                 ready, timeout = with_secrets(command), self.operation.of(stage).timeout
                 return self._tried(stage, log, partial(self._children.run, ready, log.info, progress, timeout, tell))
