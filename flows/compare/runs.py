@@ -138,15 +138,13 @@ def runs(most: int = MOST) -> list[Run]:
 
 def _read(commits: list[tuple[str, str]]) -> dict[str, kept.Facts]:
     """What each of `commits` holds, each given with those before it."""
-    settings = _settings({one for commit, before in commits for one in (commit, *before.split()[:1])})
+    parents = {commit: before.split()[0] if before else "" for commit, before in commits}
+    settings = _settings({*parents, *filter(None, parents.values())})
     paths = [str(path) for path in (PATHS.decided, PATHS.comparison, LOCK)]
-    files = files_at([commit for commit, _ in commits], paths)
-    earlier = _hashes({before.split()[0] for _, before in commits if before})
+    earlier = _hashes({*filter(None, parents.values())})
     return {
-        commit: _facts(
-            commit, settings[commit], settings[before.split()[0]] if before else {}, texts, earlier.get(before[:40], {})
-        )
-        for (commit, before), texts in zip(commits, files, strict=True)
+        commit: _facts(commit, settings[commit], settings.get(parent, {}), texts, earlier.get(parent, {}))
+        for (commit, parent), texts in zip(parents.items(), files_at(list(parents), paths), strict=True)
     }
 
 
